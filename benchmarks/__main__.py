@@ -1,0 +1,131 @@
+"""Compare cnet with every peer that is installed: ``python -m benchmarks --help``."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import harness, peers, report, system, workloads
+from .harness import Plan
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def choose(
+    only: Sequence[str], quick: bool
+) -> tuple[tuple[workloads.Workload, tuple[str, ...]], ...]:
+    """Choose workloads, and the peers of each.
+
+    Parameters
+    ----------
+    only : sequence of str
+        ``"WORKLOAD"``, ``"WORKLOAD/PEER"`` or ``"/PEER"``, each part a piece of a name. All are
+        chosen if there is none. cnet takes part wherever something is chosen.
+    quick : bool
+        Whether to leave out the big workloads.
+
+    Returns
+    -------
+    tuple of (Workload, tuple of str)
+        Those with at least one peer chosen.
+
+    Raises
+    ------
+    ValueError
+        A choice fits nothing.
+    """
+    every = [w for w in workloads.WORKLOADS if w.quick or not quick]
+    known = peers.names()
+    chosen: dict[str, set[str]] = {workload.label: set() for workload in every}
+    for choice in only or [""]:
+        part, _, peer_part = choice.partition("/")
+        labels = [label for label in chosen if part in label]
+        fitting = {peer for peer in known if peer_part in peer}
+        if not labels or not fitting:
+            raise ValueError(
+                f"--only {choice!r} fits nothing; the workloads are {', '.join(chosen)}; "
+                f"the peers are {', '.join(known)}; write WORKLOAD, WORKLOAD/PEER or /PEER"
+            )
+        for label in labels:
+            chosen[label] |= fitting | {report.BASELINE}
+    return tuple(
+        (workload, tuple(peer for peer in known if peer in chosen[workload.label]))
+        for workload in every
+        if chosen[workload.label]
+    )
+
+
+def parse(arguments: Sequence[str] | None) -> tuple[Plan, Path | None]:
+    """Turn the command line into a plan, and the file to write (None: only print)."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="Time cnet side by side with other libraries."
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="small workloads and tiny bursts, not to be quoted"
+    )
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="WORKLOAD/PEER",
+        help="pieces of names: WORKLOAD, WORKLOAD/PEER or /PEER; may be given several times",
+    )
+    parser.add_argument("--threads", type=int, default=1, help="of every contestant (1)")
+    parser.add_argument("--rounds", type=int, help="turns per workload (11; 3 with --quick)")
+    parser.add_argument(
+        "--compile", action="store_true", help="also the ways that need a compiler (torch.compile)"
+    )
+    parser.add_argument(
+        "--output", type=Path, help="file to write; a whole run is written to benchmarks/results"
+    )
+    given = parser.parse_args(arguments)
+    for name in ("threads", "rounds"):
+        value = getattr(given, name)
+        if value is not None and value < 1:
+            parser.error(f"--{name} is {value}; it must be at least 1")
+    try:
+        contests = choose(given.only, given.quick)
+    except ValueError as error:
+        parser.error(str(error))
+    plan = Plan(
+        contests,
+        rounds=given.rounds or (3 if given.quick else 11),
+        burst=0.005 if given.quick else 0.08,
+        threads=given.threads,
+        compile=given.compile,
+    )
+    whole = not given.quick and not given.only
+    return plan, given.output or (default_output(given.threads) if whole else None)
+
+
+def default_output(threads: int) -> Path:
+    """Name the file of a whole run after the day, the processor and the threads."""
+    cpu = re.sub(r"[^a-z0-9]+", "-", system.cpu_name().lower()).strip("-")
+    return RESULTS / f"{datetime.date.today()}-{cpu}-{threads}t.md"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run what the command line asks for, print the report, and write it."""
+    plan, output = parse(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    machine = {"Date": str(datetime.date.today()), **system.describe_machine(plan.threads)}
+    try:
+        results = harness.run(plan, lambda line: print(line, file=sys.stderr, flush=True))
+    except KeyboardInterrupt:
+        print("broken off; nothing was written", file=sys.stderr)
+        return 130
+    text = report.render(results, plan, machine, " ".join(["python -m benchmarks", *words]))
+    print(text)
+    if output is not None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        output.write_text(text, encoding="utf-8")
+        print(f"written to {output}", file=sys.stderr)
+    return 0 if results.timings and not results.failures else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

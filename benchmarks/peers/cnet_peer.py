@@ -1,0 +1,50 @@
+"""cnet, trained through its own ``fit``."""
+
+from __future__ import annotations
+
+from cnet import SGD, Adam, Dense, Sequential, __version__, set_threads
+
+from ..workloads import LEARNING_RATE, Prediction, Training, prediction_data, training_data
+from . import Run, repeat, repeat_block
+
+NAME = "cnet"
+VERSION = __version__
+MEASURED = (
+    "Training: `fit` itself on a data set in memory, shuffled, the loss tracked (time of the "
+    "whole call divided by its steps). Prediction: `predict`, NumPy arrays in and out."
+)
+TRAINING = ("fit",)
+PREDICTION = ("predict",)
+ON_REQUEST: tuple[str, ...] = ()
+
+
+def _network(sizes: tuple[int, ...], output_activation: str) -> Sequential:
+    hidden = [Dense(units, "relu") for units in sizes[1:-1]]
+    network = Sequential([*hidden, Dense(sizes[-1], output_activation)], seed=1)
+    network.build(sizes[0])
+    return network
+
+
+def train(workload: Training, mode: str, threads: int) -> Run:
+    """Prepare a training run; see `Peer`."""
+    set_threads(threads)
+    x, y = training_data(workload, workload.batches)
+    squared = workload.loss == "mse"
+    network = _network(workload.sizes, "linear" if squared else "softmax")
+    family = SGD if workload.optimizer == "sgd" else Adam
+    network.compile(
+        optimizer=family(learning_rate=LEARNING_RATE),
+        loss="mse" if squared else "sparse_categorical_crossentropy",
+    )
+
+    def epochs(count: int) -> None:
+        network.fit(x, y, epochs=count, batch_size=workload.batch, shuffle=True, verbose=0)
+
+    return repeat_block(epochs, workload.batches)
+
+
+def infer(workload: Prediction, mode: str, threads: int) -> Run:
+    """Prepare a prediction; see `Peer`."""
+    set_threads(threads)
+    network, x = _network(workload.sizes, "linear"), prediction_data(workload)
+    return repeat(lambda: network.predict(x))

@@ -1,0 +1,55 @@
+"""cnet: dense neural networks on a CPU, compiled backpropagation in one small wheel."""
+
+from cnet import activations, datasets, initializers, losses, metrics, optimizers
+from cnet.errors import CnetError, FileFormatError, NonFiniteError, NotBuiltError, ShapeError
+from cnet.history import History
+from cnet.info import info
+from cnet.io import load, save
+from cnet.layers import Activation, Dense, Flatten
+from cnet.model import Sequential
+from cnet.optimizers import (
+    SGD,
+    AdaDelta,
+    AdaGrad,
+    Adam,
+    Adamax,
+    AdamW,
+    AMSGrad,
+    Lion,
+    Nadam,
+    RMSprop,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SGD",
+    "AMSGrad",
+    "Activation",
+    "AdaDelta",
+    "AdaGrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "CnetError",
+    "Dense",
+    "FileFormatError",
+    "Flatten",
+    "History",
+    "Lion",
+    "Nadam",
+    "NonFiniteError",
+    "NotBuiltError",
+    "RMSprop",
+    "Sequential",
+    "ShapeError",
+    "activations",
+    "datasets",
+    "info",
+    "initializers",
+    "load",
+    "losses",
+    "metrics",
+    "optimizers",
+    "save",
+]

@@ -1,0 +1,117 @@
+"""The only `cdef extern`: what csrc/cnet.h declares. Its comments are the contract."""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+
+cdef extern from "cnet.h" nogil:
+    enum:
+        CNET_F32
+        CNET_F64
+        CNET_LAYER_dense
+        CNET_LAYER_COUNT
+        CNET_ACTIVATION_COUNT
+        CNET_LOSS_COUNT
+        CNET_METRIC_COUNT
+        CNET_OPTIMIZER_COUNT
+        CNET_SOURCE_COUNT
+        CNET_MATH_COUNT
+        CNET_SCRATCH_BYTES
+        CNET_HYPER
+        CNET_RUNNING
+        CNET_SETTINGS
+        CNET_SET_RATE
+    size_t CNET_NONE
+
+    ctypedef struct cnet_source:
+        const char *data
+        size_t rows
+        size_t columns
+        ptrdiff_t row_stride
+        ptrdiff_t column_stride
+        int type
+        double scale
+
+    ctypedef struct cnet_loss:
+        int kind
+        double parameter
+        double smoothing
+
+    ctypedef struct cnet_op:
+        int kind
+        int activation
+        double alpha
+        size_t inputs
+        size_t outputs
+        size_t x
+        size_t y
+        size_t z
+        size_t weight
+        size_t bias
+        int needs_dx
+        int linked
+
+    ctypedef struct cnet_run:
+        size_t rows
+        void **value
+        void **slope
+        void *parameters
+        void *gradients
+        void *scratch
+        int training
+        int fresh
+        int merged
+        int input_slope
+
+    ctypedef void (*cnet_forward)(const cnet_op *, const cnet_run *) noexcept nogil
+
+    ctypedef struct cnet_kernels:
+        const char *isa
+        size_t itemsize
+        void (**math)(size_t, const void *, void *) noexcept nogil
+        void (**activate)(size_t, size_t, double, const void *, void *) noexcept nogil
+        void (**activate_backward)(size_t, size_t, double, const void *, const void *,
+                                   const void *, void *) noexcept nogil
+        void (*gemm)(size_t, size_t, size_t, const void *, size_t, size_t, const void *, size_t,
+                     size_t, const void *, int, void *, size_t, void *) noexcept nogil
+        void (*dense_forward)(size_t, size_t, size_t, const void *, const void *, const void *,
+                              int, double, void *, void *, void *) noexcept nogil
+        void (*dense_backward)(size_t, size_t, size_t, const void *, const void *, const void *,
+                               const void *, int, double, int, void *, void *, void *, void *,
+                               void *) noexcept nogil
+        cnet_forward *forward
+        cnet_forward *backward
+        double (**loss)(const cnet_loss *, size_t, size_t, const void *, const void *,
+                        const void *, double, void *) noexcept nogil
+        void (**metric)(size_t, size_t, const void *, const void *, const void *,
+                        double *) noexcept nogil
+        void (**update)(size_t, const double *, const void *, void *, void *, void *,
+                        void *) noexcept nogil
+        void (*gather)(const cnet_source *, const int64_t *, size_t, size_t, void *) noexcept nogil
+        size_t (*first_nonfinite)(size_t, const void *) noexcept nogil
+
+    const char **cnet_isa_names
+    int cnet_isa_supported(int)
+    const cnet_kernels *cnet_kernels_get(int, int)
+    void cnet_blas_set(void *, void *)
+    int cnet_blas_present()
+
+    void cnet_random_uniform(uint64_t, uint32_t, uint64_t, size_t, double *)
+    void cnet_random_normal(uint64_t, uint32_t, uint64_t, size_t, double *)
+    void cnet_random_truncated(uint64_t, uint32_t, uint64_t, double, size_t, double *)
+    void cnet_random_order(uint64_t, uint32_t, uint64_t, size_t, int64_t *)
+
+    void cnet_prepare(int, const double *, double *, double *)
+    size_t cnet_source_first_nonfinite(const cnet_source *)
+
+    ctypedef struct cnet_row:
+        const char *name
+        const char *kind
+        double number
+        int flag
+    const cnet_row *cnet_activation_rows
+    const cnet_row *cnet_loss_rows
+    const cnet_row *cnet_layer_rows
+    const cnet_row *cnet_metric_rows
+    const cnet_row *cnet_optimizer_rows
+    const cnet_row *cnet_source_rows
+    const cnet_row *cnet_math_rows

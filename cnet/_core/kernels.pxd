@@ -1,0 +1,17 @@
+"""What the other compiled modules share: the kernels in use, and how arrays are checked."""
+
+from cnet._core.csrc cimport cnet_kernels, cnet_source
+
+ctypedef fused real:
+    float
+    double
+
+# The kernels of the instruction set chosen at import, for CNET_F32 or CNET_F64.
+cdef const cnet_kernels *kernels_of(int dtype) noexcept nogil
+# Makes sure that OpenBLAS is there for products that want it; called when a network is built.
+cdef int load_blas() except -1
+# What else of the C half the others call: only this module links it.
+cdef void prepare(int optimizer, const double *settings, double *running, double *h) noexcept nogil
+cdef size_t first_nonfinite(const cnet_source *source) noexcept nogil
+# An error that names the array, what its shape is and what it should be.
+cdef int expect_shape(str name, tuple got, tuple expected) except -1

@@ -1,0 +1,1 @@
+cdef int find(str name) except -1

@@ -1,0 +1,103 @@
+"""The user's arrays, read row by row where they lie."""
+
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
+
+from cnet._core.csrc cimport cnet_source
+from cnet._core.kernels cimport first_nonfinite
+from cnet._core.kernels import SOURCES
+
+cdef dict IDS = {name: i for i, name in enumerate(SOURCES)}
+cdef int F16 = IDS["f16"], F32 = IDS["f32"], F64 = IDS["f64"]
+cdef int[8] UNSIGNED = [IDS["u8"], IDS["u16"], -1, IDS["u32"], -1, -1, -1, IDS["u64"]]
+cdef int[8] SIGNED = [IDS["i8"], IDS["i16"], -1, IDS["i32"], -1, -1, -1, IDS["i64"]]
+
+
+cdef int type_of(const char *format, Py_ssize_t itemsize) noexcept:
+    """The row of csrc/sources.h for a buffer's format, or -1."""
+    cdef char code = format[0]
+    if code == b"@" or code == b"=":
+        format += 1
+        code = format[0]
+    if format[1] != 0:
+        return -1
+    if code == b"f":
+        return F32
+    if code == b"d":
+        return F64
+    if code == b"e":
+        return F16
+    if code == b"?" or code in b"BHILQ":
+        return UNSIGNED[itemsize - 1]
+    if code in b"bhilq":
+        return SIGNED[itemsize - 1]
+    return -1
+
+
+cdef int fill(cnet_source *rows, Py_buffer *view, double scale) except -1:
+    """Describe a held buffer of one or two dimensions; one dimension is one column."""
+    cdef int kind = type_of(view.format, view.itemsize)
+    if kind < 0:
+        raise TypeError(
+            f"arrays of format {view.format.decode()!r} cannot be read; expected float16, float32, "
+            "float64, an integer type or bool, in the machine's byte order"
+        )
+    if view.ndim != 1 and view.ndim != 2:
+        raise ValueError(f"expected an array of rows, (N,) or (N, columns); got {view.ndim} dimensions")
+    rows.data = <const char *>view.buf
+    rows.rows = view.shape[0]
+    rows.columns = view.shape[1] if view.ndim == 2 else 1
+    rows.row_stride = view.strides[0]
+    rows.column_stride = view.strides[1] if view.ndim == 2 else view.itemsize
+    rows.type = kind
+    rows.scale = scale
+    return 0
+
+
+cdef class Source:
+    """Rows of an array of any numeric type and any strides; nothing is copied.
+
+    Parameters
+    ----------
+    array : (N,) or (N, columns) array
+        float16, float32, float64, integer or bool; read-only is fine. Kept alive.
+    scale : float
+        Multiplies every value while it is gathered.
+
+    Raises
+    ------
+    TypeError
+        For another dtype or byte order.
+    ValueError
+        For another number of dimensions.
+    """
+
+    def __cinit__(self, array, double scale=1.0):
+        self.held = False
+        PyObject_GetBuffer(array, &self.view, PyBUF_STRIDES | PyBUF_FORMAT)
+        self.held = True
+        fill(&self.rows, &self.view, scale)
+
+    def __dealloc__(self):
+        if self.held:
+            PyBuffer_Release(&self.view)
+
+    @property
+    def shape(self):
+        """(rows, columns)"""
+        return self.rows.rows, self.rows.columns
+
+    def first_nonfinite(self):
+        """(row, column) of the first value that is NaN or infinite, or None."""
+        cdef size_t at, n = self.rows.rows * self.rows.columns
+        if n == 0:
+            return None
+        with nogil:
+            at = first_nonfinite(&self.rows)
+        return None if at == n else (at // self.rows.columns, at % self.rows.columns)
+
+    cdef const void *in_place(self, size_t first, size_t itemsize) noexcept nogil:
+        if (self.rows.type != (F32 if itemsize == 4 else F64) or self.rows.scale != 1
+                or self.rows.column_stride != <ptrdiff_t>itemsize
+                or self.rows.row_stride != <ptrdiff_t>(itemsize * self.rows.columns)):
+            return NULL
+        return self.rows.data + first * self.rows.columns * itemsize

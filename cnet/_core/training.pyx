@@ -1,0 +1,300 @@
+"""The training loop: batches of rows through a network and its update rule, without the GIL.
+
+A step allocates nothing and takes no lock. `run` does so many batches and returns, so that Python
+can look after signals, progress and callbacks in between.
+"""
+
+import numpy as np
+
+from libc.math cimport isfinite
+from libc.stdint cimport int64_t
+
+from cnet._core cimport losses, optimizers
+from cnet._core.csrc cimport CNET_HYPER, CNET_SETTINGS, cnet_kernels, cnet_loss, cnet_run
+from cnet._core.kernels cimport prepare
+from cnet._core.kernels import LOSSES, METRICS, OPTIMIZERS
+from cnet._core.network cimport Network, Workspace, address, aligned_zeros
+from cnet._core.sources cimport Source
+
+cdef tuple METRIC_NAMES = tuple(METRICS)
+# A larger batch passes in pieces whose gradients are added up, so that memory does not follow it.
+cdef Py_ssize_t PIECE_ROWS = 1024
+
+
+cdef class Rule:
+    """An update rule with its settings and states for one network.
+
+    Parameters
+    ----------
+    network : Network
+    name : str
+        A name of `cnet._core.kernels.OPTIMIZERS`.
+    settings : (7,) float64 array
+        See csrc/optimizers.h. May be written between steps, such as the learning rate in [0].
+    fill : float
+        What the first state starts with (AdaGrad's accumulator).
+
+    Attributes
+    ----------
+    running : (3,) float64 array
+        Steps taken and running products.
+    states : (s, size) array
+        Per parameter.
+    """
+
+    cdef Network network
+    cdef readonly str name
+    cdef int which
+    cdef readonly object settings
+    cdef readonly object running
+    cdef readonly object states
+    cdef double *settings_at
+    cdef double *running_at
+    cdef Py_ssize_t size
+    cdef void *state_at[3]
+
+    def __cinit__(self, Network network not None, str name, settings, double fill=0.0):
+        cdef int i
+        cdef Py_ssize_t count
+        self.network = network
+        self.name = name
+        self.which = optimizers.find(name)
+        self.settings = np.array(settings, np.float64)
+        if self.settings.shape != (CNET_SETTINGS,):
+            raise ValueError(f"settings has shape {self.settings.shape}, expected {(CNET_SETTINGS,)}")
+        self.running = np.array([0.0, 1.0, 1.0])
+        self.settings_at = <double *>address(self.settings)
+        self.running_at = <double *>address(self.running)
+        count, self.size = OPTIMIZERS[name], network.parameters.size
+        flat = aligned_zeros(count * self.size * network.itemsize).view(network.parameters.dtype)
+        self.states = flat.reshape(count, self.size)
+        for i in range(count):
+            self.state_at[i] = <char *>address(flat) + i * self.size * network.itemsize
+        if fill and count:
+            self.states[0] = fill
+
+    cdef void step(self) noexcept nogil:
+        cdef double h[CNET_HYPER]
+        prepare(self.which, self.settings_at, self.running_at, h)
+        self.network.kernels.update[self.which](
+            self.size, h, self.network.gradients_at, self.network.parameters_at,
+            self.state_at[0], self.state_at[1], self.state_at[2])
+
+    def apply(self):
+        """One step from the network's gradients."""
+        with nogil:
+            self.step()
+
+
+cdef class Batches:
+    """Passes over rows in batches, training or only evaluating.
+
+    Parameters
+    ----------
+    network : Network
+    x : Source of (N, inputs)
+    targets : Source of (N, columns), or (N,) int64 array of class indices
+        Whichever the loss takes.
+    weights : Source of (N, 1), optional
+    batch_size : int
+    loss : str
+        A name of `cnet._core.kernels.LOSSES`.
+    parameter, smoothing : float
+        The loss's settings.
+    mean_over_columns : bool
+        The loss is the mean over the columns too.
+    merged : bool
+        The loss takes logits: leave out the last activation.
+    metrics : sequence of str
+        Names of `cnet._core.kernels.METRICS`.
+    rule : Rule, optional
+        Train with it; without one, only evaluate.
+
+    Attributes
+    ----------
+    rows : int
+        Of the data set.
+    position : int
+        Rows of the current pass that are done; equal to `rows` before the first `begin`.
+    last_loss : float
+        Of the batch last run.
+    steps, rows_done : int
+        Batches and rows done since `reset_sums`.
+    loss_sum : float
+        Sum over these of loss times rows.
+    metric_sums : (m, 2) float64 array
+        Weighted sum and sum of weights per metric.
+    """
+
+    cdef Network network
+    cdef Workspace work
+    cdef Rule rule
+    cdef Source x
+    cdef Source targets
+    cdef Source weights
+    cdef object labels
+    cdef object order
+    cdef object metric_ids
+    cdef object target_buffer
+    cdef const int64_t *labels_at
+    cdef const int64_t *order_at
+    cdef int *metric_ids_at
+    cdef double *metric_sums_at
+    cdef char *target_at
+    cdef char *weight_at
+    cdef cnet_loss loss
+    cdef bint mean_over_columns
+    cdef size_t columns
+    cdef size_t metric_count
+    cdef size_t piece
+    cdef readonly size_t rows
+    cdef readonly size_t batch_size
+    cdef readonly size_t position
+    cdef readonly size_t steps
+    cdef readonly size_t rows_done
+    cdef readonly double loss_sum
+    cdef readonly double last_loss
+    cdef readonly object metric_sums
+
+    def __cinit__(self, Network network not None, Source x not None, targets, Source weights,
+                  size_t batch_size, str loss, double parameter, double smoothing,
+                  bint mean_over_columns, bint merged, metrics=(), Rule rule=None):
+        cdef size_t item = network.itemsize
+        self.network, self.rule, self.x, self.weights = network, rule, x, weights
+        self.rows = self.position = x.rows.rows
+        self.batch_size = min(batch_size, self.rows)
+        self.loss = cnet_loss(losses.find(loss), parameter, smoothing)
+        self.mean_over_columns = mean_over_columns
+        # The root in rmse is over the whole batch: it cannot be put together from pieces.
+        self.piece = self.batch_size if loss == "rmse" else min(self.batch_size, PIECE_ROWS)
+        self.work = Workspace(network, self.piece, rule is not None)
+        self.work.run.merged = merged
+        if LOSSES[loss] == "LABELS":
+            self.labels = np.ascontiguousarray(targets, np.int64)
+            self.labels_at = <const int64_t *>address(self.labels) if self.rows else NULL
+            self.columns = 1
+        else:
+            self.targets = targets
+            self.columns = self.targets.rows.columns
+        self.target_buffer = aligned_zeros(self.piece * (self.columns * max(item, 8) + item) + 64)
+        self.target_at = <char *>address(self.target_buffer)
+        self.weight_at = self.target_at + self.piece * self.columns * max(item, 8)
+        self.metric_count = len(metrics)
+        self.metric_ids = np.array([METRIC_NAMES.index(m) for m in metrics] or [0], np.intc)
+        self.metric_ids_at = <int *>address(self.metric_ids)
+        self.metric_sums = np.zeros((max(self.metric_count, 1), 2))
+        self.metric_sums_at = <double *>address(self.metric_sums)
+
+    @property
+    def nbytes(self):
+        """Memory of the workspace, in bytes."""
+        return self.work.nbytes + self.target_buffer.nbytes
+
+    def begin(self, order=None):
+        """Start a pass over all rows, in the order given (an int64 array) or as they lie."""
+        self.order = order
+        self.order_at = <const int64_t *>address(order) if order is not None else NULL
+        self.position = 0
+
+    def reset_sums(self):
+        """Start counting steps, rows, loss and metrics anew."""
+        self.steps = self.rows_done = 0
+        self.loss_sum = 0
+        self.metric_sums[:] = 0
+
+    def run(self, Py_ssize_t batches):
+        """Do up to so many batches.
+
+        Returns
+        -------
+        bool
+            False if a loss was not finite: that batch has changed no parameter, and is
+            the one at `position`.
+        """
+        cdef bint good = True
+        cdef Py_ssize_t i
+        with nogil:
+            for i in range(batches):
+                if self.position >= self.rows:
+                    break
+                good = self.batch()
+                if not good:
+                    break
+        return good
+
+    cdef bint batch(self) noexcept nogil:
+        cdef size_t rows = min(self.batch_size, self.rows - self.position), done = 0, n
+        cdef double scale = 1.0 / <double>rows, value = 0
+        if self.mean_over_columns:
+            scale /= <double>self.columns
+        while done < rows:
+            n = min(self.piece, rows - done)
+            self.work.run.rows = n
+            self.work.run.fresh = done == 0
+            value += self.pass_piece(self.position + done, scale)
+            if not isfinite(value):
+                self.last_loss = value
+                return False
+            done += n
+        if self.rule is not None:
+            self.rule.step()
+        self.position += rows
+        self.rows_done += rows
+        self.steps += 1
+        self.last_loss = value
+        self.loss_sum += value * <double>rows
+        return True
+
+    cdef double pass_piece(self, size_t first, double scale) noexcept nogil:
+        """Forward, loss, metrics and backward of one piece of a batch."""
+        cdef cnet_run *run = &self.work.run
+        cdef const cnet_kernels *kernels = self.network.kernels
+        cdef size_t out = self.network.output_slot, i, n = run.rows
+        cdef void *weight = NULL
+        cdef void *y = NULL
+        cdef void *dy = NULL
+        cdef double value
+        cdef const void *here = NULL
+        if self.order_at == NULL:
+            here = self.x.in_place(first, self.network.itemsize)
+        if here != NULL:
+            run.value[0] = <void *>here
+        else:
+            run.value[0] = self.work.input_buffer
+            kernels.gather(&self.x.rows, self.order_at, first, n, run.value[0])
+        if self.labels_at != NULL:
+            for i in range(n):
+                (<int64_t *>self.target_at)[i] = self.labels_at[
+                    self.order_at[first + i] if self.order_at != NULL else first + i]
+        else:
+            kernels.gather(&self.targets.rows, self.order_at, first, n, self.target_at)
+        if self.weights is not None:
+            weight = self.weight_at
+            kernels.gather(&self.weights.rows, self.order_at, first, n, weight)
+        self.network.forward_ops(run)
+        y = run.value[out]
+        if self.rule is not None:
+            dy = run.slope[out]
+        value = kernels.loss[self.loss.kind](&self.loss, n, self.network.outputs, y, self.target_at,
+                                                 weight, scale, dy)
+        if not isfinite(value):
+            return value
+        if self.rule is not None:
+            self.network.backward_ops(run)
+        if self.metric_count:
+            self.network.finish_linked(run)
+            for i in range(self.metric_count):
+                kernels.metric[self.metric_ids_at[i]](n, self.network.outputs, y, self.target_at,
+                                                          weight, self.metric_sums_at + 2 * i)
+        return value
+
+    def first_nonfinite_slot(self):
+        """(slot, row) of the first value that is not finite in the piece last run, or None."""
+        cdef size_t at, n
+        cdef int slot
+        for slot in range(len(self.network.widths)):
+            n = self.work.run.rows * <size_t>self.network.widths[slot]
+            at = self.network.kernels.first_nonfinite(n, self.work.run.value[slot])
+            if at < n:
+                return slot, at // <size_t>self.network.widths[slot]
+        return None

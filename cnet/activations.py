@@ -1,0 +1,131 @@
+"""Activations by name: descriptions over the rows of csrc/activations.h."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnet._core import activations as _activations
+from cnet._core.kernels import ACTIVATIONS
+from cnet.errors import check_number, unknown
+
+Array = npt.NDArray[Any]
+
+RELU_FAMILY = frozenset({"relu", "leaky_relu", "relu6", "elu", "gelu", "gelu_tanh", "silu", "mish"})
+
+
+@dataclass(frozen=True)
+class ActivationFunction:
+    """An activation, elementwise or (softmax, log_softmax) over a row.
+
+    Parameters
+    ----------
+    name : str
+        One of `cnet.activations.names()`.
+    alpha : float, optional
+        The slope below zero of `leaky_relu` (0.01 unless given) or the scale of `elu` (1.0); at
+        least 0. No other activation has one.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, or an `alpha` that is not wanted or out of range.
+
+    Notes
+    -----
+    Definitions are PyTorch's (`gelu` is the exact form, `gelu_tanh` its approximation;
+    `hard_sigmoid` is max(0, min(1, x/6 + 1/2))).
+    """
+
+    name: str
+    alpha: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.name not in ACTIVATIONS:
+            raise unknown("activation", self.name, ACTIVATIONS)
+        default = ACTIVATIONS[self.name][1]
+        if self.alpha is None:
+            object.__setattr__(self, "alpha", default)
+        elif default is None:
+            raise ValueError(f"activation {self.name!r} has no alpha, got {self.alpha!r}")
+        else:
+            object.__setattr__(self, "alpha", check_number("alpha", self.alpha, 0))
+
+    def __call__(self, x: npt.ArrayLike) -> Array:
+        """Return f(x).
+
+        Parameters
+        ----------
+        x : array of any shape
+            float32 stays float32; everything else is taken as float64.
+
+        Returns
+        -------
+        array of the same shape
+        """
+        x = _floats(x)
+        y = np.empty_like(x)
+        rows = x.reshape(-1, x.shape[-1] if x.ndim else 1)
+        _activations.forward(self.name, rows, y.reshape(rows.shape), self.alpha or 0.0)
+        return y
+
+    def gradient(self, x: npt.ArrayLike, dy: npt.ArrayLike) -> Array:
+        """Return dL/dx for dL/dy by the chain rule: dy f'(x).
+
+        Parameters
+        ----------
+        x, dy : arrays of the same shape
+
+        Returns
+        -------
+        array of that shape
+        """
+        x = _floats(x)
+        y = self(x)
+        rows = x.reshape(-1, x.shape[-1] if x.ndim else 1)
+        dx = np.ascontiguousarray(np.broadcast_to(np.asarray(dy, x.dtype), x.shape)).copy()
+        view = dx.reshape(rows.shape)
+        alpha = self.alpha or 0.0
+        _activations.backward(self.name, rows, y.reshape(rows.shape), view, view, alpha)
+        return dx
+
+    @property
+    def reads_input(self) -> bool:
+        """Whether the backward pass needs what went in, so that it must be kept."""
+        return ACTIVATIONS[self.name][0] == "INPUT"
+
+    def __str__(self) -> str:
+        default = ACTIVATIONS[self.name][1]
+        return self.name if self.alpha == default else f"{self.name}({self.alpha:g})"
+
+
+def _floats(x: npt.ArrayLike) -> Array:
+    x = np.asarray(x)
+    return np.ascontiguousarray(x, np.float32 if x.dtype == np.float32 else np.float64)
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all activations."""
+    return tuple(ACTIVATIONS)
+
+
+def get(activation: str | ActivationFunction | None, alpha: float | None = None) -> ActivationFunction:
+    """Return the activation of a name; None is linear, an activation is itself.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+    TypeError
+        For anything else.
+    """
+    if activation is None:
+        return ActivationFunction("linear")
+    if isinstance(activation, str):
+        return ActivationFunction(activation, alpha)
+    if isinstance(activation, ActivationFunction):
+        return activation
+    raise TypeError(f"activation must be a name or an ActivationFunction, got {activation!r}")

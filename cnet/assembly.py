@@ -1,0 +1,217 @@
+"""From layers to a network in memory: names, program, compiled core, views of the parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from cnet import metrics
+from cnet._core.network import Network
+from cnet.data import Array, as_array
+from cnet.errors import ShapeError, check_integer, unknown
+from cnet.layers import Layer
+from cnet.losses import Loss
+from cnet.program import Parameter, Program
+
+DTYPES = ("float32", "float64")
+
+
+class Built:
+    """A network whose shapes are known.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        Of one row of inputs.
+    program : Program
+    core : Network
+        The compiled one; see `cnet._core.network`.
+    parameters, gradients : dict of str to array
+        Views of the core's arena.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        names: Sequence[str],
+        inputs: int | Sequence[int],
+        dtype: str,
+        seed: int,
+    ) -> None:
+        self.shape = row_shape(inputs)
+        self.program = program = Program()
+        slot, row = program.slot(math.prod(self.shape)), self.shape
+        for layer, name in zip(layers, names, strict=True):
+            slot, row = layer.add_to(program, slot, row, name)
+        if not program.operations:
+            raise ValueError("the network computes nothing: add a cnet.Dense layer")
+        # A loss may merge the last activation; whether it does, it says when it trains.
+        program.operations[-1]["linked"] = True
+        values = {p.name: _first_values(p, seed, i) for i, p in enumerate(program.parameters)}
+        self.core = Network(dtype, program.widths, program.operations, program.size)
+        self.parameters = self.views(self.core.parameters)
+        self.gradients = self.views(self.core.gradients)
+        self.set_arrays(values)
+
+    def views(self, flat: Array) -> dict[str, Array]:
+        """Return {name: view} of an array that is laid out as the parameters are."""
+        return {
+            p.name: flat[p.offset : p.offset + p.size].reshape(p.shape)
+            for p in self.program.parameters
+        }
+
+    @property
+    def last_activation(self) -> str:
+        """Name of the activation that makes the outputs."""
+        name: str = self.program.operations[-1]["activation"]
+        return name
+
+    @property
+    def outputs(self) -> int:
+        """Columns of the outputs."""
+        return self.program.widths[self.program.operations[-1]["y"]]
+
+    def layer_of_slot(self, slot: int) -> str:
+        """Return the name of the layer that writes a slot, for errors."""
+        rows = [row for row in self.program.rows if row.kind != "Flatten"]
+        for row, operation in zip(rows, self.program.operations, strict=True):
+            if slot in (operation["y"], operation["z"]):
+                return f"{row.name} ({row.kind}, {row.activation})"
+        return "the input"
+
+    def set_arrays(self, values: dict[str, Any]) -> None:
+        """Replace parameters by name; nothing changes if one does not fit.
+
+        Raises
+        ------
+        ShapeError
+            For another shape.
+        ValueError
+            For an unknown name.
+        """
+        arrays = {name: as_array(value, name) for name, value in values.items()}
+        for name, array in arrays.items():
+            if name not in self.parameters:
+                raise unknown("parameter", name, self.parameters)
+            expected = self.parameters[name].shape
+            if array.shape != expected:
+                raise ShapeError(f"{name} has shape {expected}, got an array of shape {array.shape}")
+        for name, array in arrays.items():
+            self.parameters[name][...] = array
+
+    def check_loss(self, loss: Loss, metric_names: Sequence[str]) -> None:
+        """Refuse a loss whose meaning the outputs do not have, and metrics that it does not allow.
+
+        Raises
+        ------
+        ValueError, ShapeError
+        """
+        activation, last = self.last_activation, self.program.rows[-1].name
+        from_logits = getattr(loss, "from_logits", False)
+        probabilities = "crossentropy" in loss.name or loss.name == "kl_divergence"
+        if probabilities and activation == "linear" and not from_logits:
+            remedy = f"give it activation={next(iter(loss.links))!r}"
+            if hasattr(loss, "from_logits"):
+                remedy += f", or use cnet.losses.{type(loss).__name__}(from_logits=True)"
+            raise ValueError(f"loss {loss.name!r} takes probabilities, but {last} is linear; {remedy}")
+        if from_logits and activation in loss.links:
+            raise ValueError(
+                f"loss {loss.name!r} with from_logits=True takes logits, but {last} is {activation}; "
+                "leave from_logits out, the two are merged anyway"
+            )
+        if loss.name == "gaussian_nll" and self.outputs % 2:
+            raise ShapeError(
+                "loss 'gaussian_nll' needs an even number of outputs (means, then log-variances), "
+                f"but {last} gives {self.outputs}"
+            )
+        for name in metric_names:
+            metrics.get(name, loss, self.outputs)
+
+
+def _first_values(parameter: Parameter, seed: int, step: int) -> Array:
+    try:
+        return parameter.initializer.sample(parameter.shape, seed, step)
+    except (ShapeError, ValueError, TypeError) as error:
+        raise type(error)(f"{parameter.name}: {error}") from None
+
+
+def row_shape(inputs: int | Sequence[int]) -> tuple[int, ...]:
+    """Return the shape of one row of inputs, checked.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    sizes = [inputs] if isinstance(inputs, (int, float, np.integer)) else list(inputs)
+    if not sizes:
+        raise ShapeError("inputs is empty; give the number of columns")
+    return tuple(check_integer("inputs", size, 1) for size in sizes)
+
+
+def check_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Return the layers of a network, checked.
+
+    Raises
+    ------
+    TypeError
+        For what is no layer.
+    ValueError
+        For none at all, or one that is used twice.
+    """
+    if isinstance(layers, Layer):
+        raise TypeError("layers must be a sequence: Sequential([layer, ...])")
+    layers = tuple(layers)
+    if not layers:
+        raise ValueError("a network needs at least one layer")
+    for place, layer in enumerate(layers, 1):
+        if not isinstance(layer, Layer):
+            raise TypeError(f"layer {place} must be a layer such as cnet.Dense(10), got {layer!r}")
+        first = next(i for i, other in enumerate(layers, 1) if other is layer)
+        if first != place:
+            raise ValueError(
+                f"layer {place} is the same object as layer {first}; every place needs a layer of "
+                "its own (copy.copy makes one with the same settings)"
+            )
+    return layers
+
+
+def layer_names(layers: Sequence[Layer]) -> tuple[str, ...]:
+    """Return a name for every layer: its own, or its kind and a number.
+
+    Raises
+    ------
+    ValueError
+        For a name that is taken or cannot be one.
+    """
+    names: list[str] = []
+    for place, layer in enumerate(layers, 1):
+        count = sum(other.kind == layer.kind for other in layers[:place])
+        name = layer.name if layer.name is not None else f"{layer.kind}_{count}"
+        if not isinstance(name, str) or not name or "." in name or "/" in name:
+            raise ValueError(
+                f"layer {place}: a name is a string without dots and slashes, got {name!r}"
+            )
+        if name in names:
+            raise ValueError(f"layer {place}: {name!r} is taken; give it another name")
+        names.append(name)
+    return tuple(names)
+
+
+def check_dtype(dtype: Any) -> str:
+    """Return the name of a network's dtype.
+
+    Raises
+    ------
+    ValueError
+        For one that there are no kernels for.
+    """
+    try:
+        name = np.dtype(dtype).name
+    except TypeError:
+        name = str(dtype)
+    if name not in DTYPES:
+        raise unknown("dtype", name, DTYPES)
+    return name

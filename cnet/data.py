@@ -1,0 +1,202 @@
+"""The user's arrays: checked before anything changes, and read where they lie."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnet._core.sources import Source
+from cnet.errors import NonFiniteError, ShapeError
+from cnet.losses import Loss
+
+Array = npt.NDArray[Any]
+
+
+def as_array(values: Any, what: str) -> Array:
+    """Return a numeric array without copying one that is there already.
+
+    Parameters
+    ----------
+    values : array, list, data frame, anything with `__array__`
+    what : str
+        What it is called in errors.
+
+    Raises
+    ------
+    TypeError
+        If it is not numeric.
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise ShapeError(f"{what} is not rectangular: {error}") from None
+    if array.dtype.kind in "USOcMmV":
+        hint = {
+            "U": "turn strings into class indices with np.unique(y, return_inverse=True)",
+            "S": "turn strings into class indices with np.unique(y, return_inverse=True)",
+            "O": "its columns are not all numeric, or its rows not all of one length; "
+            "convert it with np.asarray(..., dtype=np.float32)",
+            "c": "pass the real and the imaginary part as columns of their own",
+        }.get(array.dtype.kind, "convert it to numbers first")
+        raise TypeError(f"{what} has dtype {array.dtype}, expected numbers: {hint}")
+    if array.dtype.kind == "f" and array.dtype.itemsize > 8:
+        array = array.astype(np.float64)
+    if not array.dtype.isnative or not array.flags.aligned:
+        array = np.require(array, array.dtype.newbyteorder("="), ["A"])
+    return array
+
+
+def as_rows(values: Any, what: str, shape: tuple[int, ...] | None, layer: str) -> Array:
+    """Return rows for a network as (N, columns).
+
+    Parameters
+    ----------
+    values : array-like, (N, *shape)
+    what : str
+    shape : tuple of int or None
+        Shape of one row; None if the network is not built yet.
+    layer : str
+        The layer that reads them, for errors.
+
+    Raises
+    ------
+    ShapeError
+        For another shape.
+    """
+    array = as_array(values, what)
+    if array.ndim < 2:
+        remedy = f"{what}.reshape(-1, 1) makes each value a row"
+        if array.ndim == 1:
+            remedy += f", {what}[None, :] makes it one row"
+        raise ShapeError(
+            f"{what} must be (rows, columns), got shape {array.shape}; {remedy}"
+        )
+    if shape is not None and array.shape[1:] != shape:
+        flat = array.ndim == 2 and len(shape) > 1 and array.shape[1] == int(np.prod(shape))
+        if not flat:
+            expected = "(N, " + ", ".join(map(str, shape)) + ")"
+            raise ShapeError(
+                f"{what} has shape {array.shape}, but {layer} expects {expected}"
+                + _transposed_hint(array, shape, what)
+            )
+    return array if array.ndim == 2 else array.reshape(len(array), int(np.prod(array.shape[1:])))
+
+
+def _transposed_hint(array: Array, shape: tuple[int, ...], what: str) -> str:
+    if array.ndim == 2 and len(shape) == 1 and array.shape[0] == shape[0]:
+        return f"; rows are examples: did you mean {what}.T?"
+    return ""
+
+
+def check_finite(source: Source, what: str, remedy: str) -> None:
+    """Raise a NonFiniteError that names the first NaN or infinity of an array.
+
+    Raises
+    ------
+    NonFiniteError
+    """
+    place = source.first_nonfinite()
+    if place is not None:
+        raise NonFiniteError(
+            f"{what} holds NaN or infinity, first at row {place[0]}, column {place[1]}; {remedy}"
+        )
+
+
+def as_targets(values: Any, what: str, loss: Loss, outputs: int, rows: int) -> Source | Array:
+    """Return targets in the form that a loss takes.
+
+    (N,) stands for (N, 1) where the loss wants one column, and nothing else is broadcast.
+
+    Returns
+    -------
+    Source
+        Of (N, columns); or, for a sparse loss, the (N,) int64 class indices themselves.
+
+    Raises
+    ------
+    ShapeError, TypeError, ValueError, NonFiniteError
+    """
+    array = as_array(values, what)
+    if array.ndim == 0 or len(array) != rows:
+        got = "a single value" if array.ndim == 0 else f"{len(array)} rows"
+        raise ShapeError(f"x has {rows} rows but {what} has {got}; every row needs its target")
+    if loss.takes_labels:
+        return _labels(array, what, outputs)
+    columns = loss.target_columns(outputs)
+    if array.ndim == 1 and columns == 1:
+        array = array.reshape(-1, 1)
+    if array.shape != (rows, columns):
+        remedy = f"shape it (N, {columns})"
+        if array.ndim == 1 and loss.name == "categorical_crossentropy" and array.dtype.kind in "iu":
+            remedy = "class indices belong to loss='sparse_categorical_crossentropy'"
+        elif array.shape == (rows, 1):
+            remedy = f"give the last layer 1 unit, or targets of {columns} columns"
+        raise ShapeError(
+            f"{what} has shape {array.shape}, but the last layer gives {(rows, outputs)} and loss "
+            f"{loss.name!r} expects targets of {(rows, columns)}; {remedy}"
+        )
+    source = Source(array)
+    check_finite(source, what, "drop or impute these rows")
+    _check_bounds(array, what, loss)
+    return source
+
+
+def _labels(array: Array, what: str, outputs: int) -> Array:
+    if array.ndim != 1:
+        remedy = (
+            f"{what}.ravel() makes them (N,)"
+            if array.ndim == 2 and array.shape[1] == 1
+            else "one-hot targets belong to loss='categorical_crossentropy'"
+        )
+        raise ShapeError(f"{what} must be class indices (N,), got shape {array.shape}; {remedy}")
+    if array.dtype.kind not in "iub":
+        raise TypeError(
+            f"{what} has dtype {array.dtype}, expected integer class indices; "
+            f"{what}.astype(np.int64) if they are whole numbers"
+        )
+    wrong = np.flatnonzero((array < 0) | (array >= outputs)) if array.size else array
+    if wrong.size:
+        first = wrong[0]
+        raise ValueError(
+            f"{what}[{first}] is class {array[first]}, but the last layer has {outputs} units: "
+            f"classes 0..{outputs - 1}; give it {int(array.max()) + 1} units, or renumber the "
+            "classes with np.unique(y, return_inverse=True)"
+        )
+    return np.ascontiguousarray(array, np.int64)
+
+
+def _check_bounds(array: Array, what: str, loss: Loss) -> None:
+    if loss.bounds is None or not array.size:
+        return
+    low, high = loss.bounds
+    hinge = loss.name in ("hinge", "squared_hinge")
+    bad = (np.abs(array) != 1) if hinge else (array < low) | (array > high)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        expected = "-1 or 1" if hinge else f"between {low:g} and {high:g}"
+        raise ValueError(
+            f"{what} at row {row}, column {column} is {array[row, column]}, but loss "
+            f"{loss.name!r} takes targets {expected}"
+        )
+
+
+def as_weights(values: Any, rows: int) -> Source | None:
+    """Return sample weights (N,), or None.
+
+    Raises
+    ------
+    ShapeError, TypeError, ValueError, NonFiniteError
+    """
+    if values is None:
+        return None
+    array = as_array(values, "sample_weight")
+    if array.shape != (rows,):
+        raise ShapeError(f"sample_weight has shape {array.shape}, expected {(rows,)}: one per row")
+    source = Source(array)
+    check_finite(source, "sample_weight", "give every row a finite weight")
+    if array.size and array.min() < 0:
+        first = int(np.flatnonzero(array < 0)[0])
+        raise ValueError(f"sample_weight[{first}] is {array[first]}; weights are not negative")
+    return source

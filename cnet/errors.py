@@ -1,0 +1,99 @@
+"""Everything that cnet raises of its own, and the checks that raise it.
+
+A message names the argument (and the layer, where there is one), what came, what was expected and
+what to do about it. Each class is also one of Python's own, so that callers need not know cnet's.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import numbers
+from collections.abc import Iterable
+
+
+class CnetError(Exception):
+    """Base of cnet's own errors."""
+
+
+class ShapeError(CnetError, ValueError):
+    """An array has the wrong shape, or too few or too many rows."""
+
+
+class NotBuiltError(CnetError, RuntimeError):
+    """A network was used before its input width was known, or trained before `compile`."""
+
+
+class NonFiniteError(CnetError, ValueError):
+    """NaN or infinity, in the data before training starts or in a batch while it runs."""
+
+
+class FileFormatError(CnetError, OSError):
+    """A file is damaged, truncated or not of the format it should have."""
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> ValueError:
+    """Return the error for a name that is not in a list, with the list and the nearest entry."""
+    names = sorted(known)
+    close = difflib.get_close_matches(str(name), names, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return ValueError(f"unknown {kind} {name!r}.{hint} Known: {', '.join(names)}.")
+
+
+def check_number(
+    name: str,
+    value: object,
+    low: float = -math.inf,
+    high: float = math.inf,
+    *,
+    above: bool = False,
+    below: bool = False,
+) -> float:
+    """Return a finite real number within bounds, or raise an error that names it.
+
+    Parameters
+    ----------
+    name : str
+        What the number is, as the user wrote it.
+    value : object
+    low, high : float
+        Bounds; `above` and `below` exclude the bound itself.
+
+    Raises
+    ------
+    TypeError
+        If it is no real number (a bool is none either).
+    ValueError
+        If it is not finite or out of bounds.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    number = float(value)
+    good = low < number if above else low <= number
+    good = good and (number < high if below else number <= high)
+    if not good or not math.isfinite(number):
+        bounds = []
+        if low > -math.inf:
+            bounds.append(f"{'above' if above else 'at least'} {low:g}")
+        if high < math.inf:
+            bounds.append(f"{'below' if below else 'at most'} {high:g}")
+        expected = " and ".join(["finite", *bounds])
+        raise ValueError(f"{name} must be {expected}, got {value!r}")
+    return number
+
+
+def check_integer(name: str, value: object, low: int | None = None) -> int:
+    """Return an integer of at least `low`, or raise an error that names it.
+
+    Raises
+    ------
+    TypeError
+        If it is no integer (a bool is none either).
+    ValueError
+        If it is too small.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if low is not None and value < low:
+        raise ValueError(f"{name} must be at least {low}, got {value!r}")
+    return int(value)

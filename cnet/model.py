@@ -1,0 +1,458 @@
+"""`Sequential`: layers in a row, assembled, trained, asked and kept."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cnet import losses, optimizers, training
+from cnet import metrics as _metrics
+from cnet._core.sources import Source
+from cnet._core.training import Rule
+from cnet.assembly import Built, check_dtype, check_layers, layer_names, row_shape
+from cnet.data import Array, as_array, as_rows
+from cnet.errors import NotBuiltError, ShapeError, check_integer, check_number, unknown
+from cnet.history import History
+from cnet.layers import Layer
+from cnet.losses import Loss
+from cnet.optimizers import Optimizer
+from cnet.summary import summary_table
+
+# Arrays of these types go to the compiled core as they are.
+_DIRECT = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+class Sequential:
+    """A network of layers, each reading what the one before it gives.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+    seed : int, optional
+        Decides the first weights and the order of the rows: the same seed gives the same bits. One is
+        drawn, and kept in `seed`, unless given.
+    dtype : {"float32", "float64"}
+        Of parameters, activations and results.
+    scale : float, optional
+        Multiplies inputs while they are gathered, in training and prediction alike: 1/255 for uint8
+        images.
+
+    Attributes
+    ----------
+    history : History
+        Of the last `fit`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is no layer, a layer used twice, or settings out of range.
+
+    Examples
+    --------
+    >>> net = Sequential([Dense(16, "tanh"), Dense(1)], seed=0)
+    >>> net.compile(optimizer="adam", loss="mse")
+    >>> history = net.fit(x, y, epochs=20, verbose=0)
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        *,
+        seed: int | None = None,
+        dtype: str = "float32",
+        scale: float | None = None,
+    ) -> None:
+        self.layers = check_layers(layers)
+        self.dtype = check_dtype(dtype)
+        self.seed = secrets.randbits(48) if seed is None else check_integer("seed", seed, 0)
+        if self.seed >= 1 << 64:
+            raise ValueError(f"seed must be below 2**64, got {seed}")
+        self.scale = 1.0 if scale is None else check_number("scale", scale)
+        self.history = History()
+        self.passes = 0
+        self._names = layer_names(self.layers)
+        self._built: Built | None = None
+        self._compiled: training.Compiled | None = None
+        self._rule: Rule | None = None
+        given = self.layers[0].inputs_given
+        if given is not None:
+            self.build(given)
+
+    # ---- assembling ------------------------------------------------------------------------------
+
+    def build(self, inputs: int | Sequence[int]) -> Sequential:
+        """Fix the shape of a row, lay out the memory and draw the first weights.
+
+        `fit` does it from the data; call it to have the weights before.
+
+        Parameters
+        ----------
+        inputs : int or tuple of int
+            Columns, or the shape of one row such as (28, 28).
+
+        Returns
+        -------
+        Sequential
+            The network itself.
+
+        Raises
+        ------
+        ShapeError
+            If a layer cannot read what comes before it, or the network is built for another shape.
+        """
+        if self._built is None:
+            built = Built(self.layers, self._names, inputs, self.dtype, self.seed)
+            if self._compiled is not None:
+                built.check_loss(self._compiled.loss, self._compiled.metrics)
+            self._built = built
+        elif row_shape(inputs) != self._built.shape:
+            raise ShapeError(
+                f"the network is built for rows of shape {self._built.shape}, not "
+                f"{row_shape(inputs)}; make a new one"
+            )
+        return self
+
+    def build_for(self, x: Any) -> None:
+        """Build for the rows of x, unless that is done."""
+        if self._built is None:
+            shape = as_array(x, "x").shape[1:]
+            self.build(shape or as_rows(x, "x", None, self._names[0]).shape[1:])
+
+    def compile(
+        self,
+        optimizer: str | Optimizer = "adam",
+        loss: str | Loss = "mse",
+        metrics: Sequence[str] = (),
+    ) -> Sequential:
+        """Say how to train. Calling it again starts the optimizer afresh and keeps the weights.
+
+        Parameters
+        ----------
+        optimizer : str or Optimizer
+        loss : str or Loss
+        metrics : sequence of str
+            Counted in the compiled loop: "accuracy", "binary_accuracy", "categorical_accuracy",
+            "sparse_accuracy", "mse", "rmse", "mae".
+
+        Returns
+        -------
+        Sequential
+            The network itself.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For unknown names, or a loss that does not fit the last layer.
+        """
+        metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+        for name in metrics:
+            if name not in _metrics.names():
+                raise unknown("metric", name, _metrics.names())
+        compiled = training.Compiled(optimizers.get(optimizer), losses.get(loss), metrics)
+        if self._built is not None:
+            self._built.check_loss(compiled.loss, compiled.metrics)
+        self._compiled, self._rule = compiled, None
+        return self
+
+    # ---- what others of the package ask ----------------------------------------------------------
+
+    @property
+    def built(self) -> Built:
+        """The network in memory.
+
+        Raises
+        ------
+        NotBuiltError
+            Before `build`.
+        """
+        if self._built is None:
+            raise NotBuiltError(
+                "the network is not built: its input width is not known yet. Call "
+                "net.build(inputs), give the first layer inputs=..., or call fit"
+            )
+        return self._built
+
+    @property
+    def compiled(self) -> training.Compiled:
+        """What `compile` was given.
+
+        Raises
+        ------
+        NotBuiltError
+            Before `compile`.
+        """
+        if self._compiled is None:
+            raise NotBuiltError("the network is not compiled: call net.compile(optimizer, loss) first")
+        return self._compiled
+
+    @property
+    def is_built(self) -> bool:
+        """Whether the input width is known."""
+        return self._built is not None
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether `compile` was called."""
+        return self._compiled is not None
+
+    @property
+    def rule(self) -> Rule:
+        """The update rule with its state."""
+        if self._rule is None:
+            optimizer = self.compiled.optimizer
+            self._rule = Rule(
+                self.built.core, optimizer.rule, optimizer.settings(), optimizer.fill
+            )
+        return self._rule
+
+    @property
+    def first_layer(self) -> str:
+        """Name of the first layer, for errors."""
+        return self._names[0]
+
+    # ---- training --------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        x: Any,
+        y: Any,
+        *,
+        epochs: int = 1,
+        batch_size: int | None = 32,
+        shuffle: bool = True,
+        validation_data: Sequence[Any] | None = None,
+        validation_split: float = 0.0,
+        sample_weight: Any = None,
+        verbose: str | int = "auto",
+        steps_per_epoch: int | None = None,
+    ) -> History:
+        """Train on rows and their targets.
+
+        The run is compiled and comes back to Python about twenty times a second. Ctrl-C ends it after
+        the running batch and returns what there is: `history.interrupted` says so.
+
+        Parameters
+        ----------
+        x : (N, inputs) array
+            float16, float32, float64, integer or bool; lists and data frames too. Read where it
+            lies: read-only, strided, Fortran-ordered and memory-mapped arrays are not copied.
+        y : array
+            (N, K) targets; (N,) where K is 1; (N,) class indices for the sparse cross-entropy.
+        epochs : int
+        batch_size : int or None
+            Rows per step: None is the whole set (gradient descent), 1 is stochastic gradient descent.
+            The last batch of an epoch may be smaller and is averaged over its own rows.
+        shuffle : bool
+            Take the rows in a new order every epoch, which the seed decides.
+        validation_data : (x, y) or (x, y, sample_weight), optional
+            Evaluated after every epoch.
+        validation_split : float
+            Instead: the share of rows, from the end, to keep for validation.
+        sample_weight : (N,) array, optional
+        verbose : "auto", 0, 1 or 2
+            Nothing (0), a live line on a terminal and a few plain lines elsewhere ("auto", 1), a
+            plain line per epoch (2).
+        steps_per_epoch : int, optional
+            End an epoch after so many batches, and go on from there in the next.
+
+        Returns
+        -------
+        History
+
+        Raises
+        ------
+        NotBuiltError
+            Before `compile`.
+        ShapeError, TypeError, ValueError
+            For data or settings that do not fit, before anything changes.
+        NonFiniteError
+            For NaN or infinity in the data, before anything changes; or for a batch whose loss is not
+            finite, after which training has stopped.
+        """
+        _ = self.compiled
+        return training.fit(
+            self,
+            x,
+            y,
+            epochs=epochs,
+            batch_size=batch_size,
+            shuffle=shuffle,
+            validation_data=validation_data,
+            validation_split=validation_split,
+            sample_weight=sample_weight,
+            verbose=verbose,
+            steps_per_epoch=steps_per_epoch,
+        )
+
+    def train_on_batch(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
+        """Do one step on one batch.
+
+        Returns
+        -------
+        dict of str to float
+            Loss and metrics of the batch, before the step.
+
+        Raises
+        ------
+        as `fit`
+        """
+        _ = self.compiled
+        self.build_for(x)
+        data = training.prepare(self, x, y, sample_weight)
+        work = training.batches(self, data, data.rows, self.rule)
+        work.begin()
+        work.reset_sums()
+        if not work.run(1):
+            raise training.diagnose(self, work, 1)
+        return training.figures(self, work, data.rows)
+
+    def evaluate(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
+        """Return the loss and the metrics over a data set.
+
+        Parameters
+        ----------
+        x, y, sample_weight
+            As for `fit`.
+
+        Returns
+        -------
+        dict of str to float
+
+        Raises
+        ------
+        as `fit`, and NotBuiltError before `build`
+        """
+        _ = self.built, self.compiled
+        return training.evaluate(self, training.prepare(self, x, y, sample_weight))
+
+    # ---- asking ----------------------------------------------------------------------------------
+
+    def predict(self, x: Any, out: Array | None = None) -> Array:
+        """Return the outputs for rows. Safe from several threads at once.
+
+        Parameters
+        ----------
+        x : (N, inputs) array
+            Any numeric dtype; NaN in gives NaN out.
+        out : (N, outputs) array, optional
+            Of the network's dtype, C-contiguous; written and returned.
+
+        Returns
+        -------
+        (N, outputs) array
+
+        Raises
+        ------
+        NotBuiltError
+            Before `build`.
+        ShapeError
+            For rows of another shape.
+        """
+        built = self._built if self._built is not None else self.built
+        # The one way that need not be looked at any closer, for the sake of one-row calls.
+        if not (type(x) is np.ndarray and x.shape[1:] == built.shape and x.dtype in _DIRECT):
+            x = as_rows(x, "x", built.shape, self._names[0])
+        return built.core.predict(x, out, self.scale)
+
+    def predict_classes(self, x: Any) -> npt.NDArray[np.int64]:
+        """Return class indices (N,): the largest output, or whether a single one is above 1/2.
+
+        Parameters and errors are those of `predict`.
+        """
+        y = self.predict(x)
+        if y.shape[1] == 1:
+            return (y[:, 0] > 0.5).astype(np.int64)
+        return y.argmax(axis=1).astype(np.int64)
+
+    # ---- by hand ---------------------------------------------------------------------------------
+
+    def forward(self, x: Any) -> Array:
+        """Return the outputs for rows and keep what `backward` needs.
+
+        Returns
+        -------
+        (N, outputs) array
+        """
+        built = self.built
+        rows = as_rows(x, "x", built.shape, self._names[0])
+        return built.core.forward(Source(rows, self.scale))
+
+    def backward(self, dy: Any) -> Array:
+        """Backpropagate through the last `forward`.
+
+        Adds to `gradients` (call `zero_gradients` first unless you mean to accumulate).
+
+        Parameters
+        ----------
+        dy : (N, outputs) array
+            Gradient of the loss with respect to the outputs, such as `loss.gradient(outputs, y)`.
+
+        Returns
+        -------
+        (N, *input_shape) array
+            Gradient with respect to the inputs (as the layers saw them, after `scale`).
+
+        Raises
+        ------
+        ShapeError
+            If dy's shape is not that of the last outputs.
+        NotBuiltError
+            Before `forward`.
+        """
+        built, dy = self.built, as_array(dy, "dy")
+        rows = built.core.tape_rows
+        if rows == 0:
+            raise NotBuiltError("backward needs a forward pass first: call net.forward(x)")
+        if dy.shape != (rows, built.outputs):
+            raise ShapeError(
+                f"dy has shape {dy.shape}, expected {(rows, built.outputs)}: that of the last outputs"
+            )
+        return built.core.backward(Source(dy)).reshape(rows, *built.shape)
+
+    def zero_gradients(self) -> None:
+        """Set all gradients to zero."""
+        self.built.core.gradients[:] = 0
+
+    def apply_gradients(self) -> None:
+        """Do one step of the optimizer with what is in `gradients`."""
+        self.rule.apply()
+
+    @property
+    def parameters(self) -> MappingProxyType[str, Array]:
+        """{name: array}, such as "dense_1.weight" (inputs, units): the network's own memory."""
+        return MappingProxyType(self.built.parameters)
+
+    @property
+    def gradients(self) -> MappingProxyType[str, Array]:
+        """{name: array} of the gradients, as `parameters`."""
+        return MappingProxyType(self.built.gradients)
+
+    def get_weights(self) -> list[Array]:
+        """Return copies of all parameters, in their order."""
+        return [values.copy() for values in self.parameters.values()]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Replace all parameters, in their order; nothing changes if one does not fit.
+
+        Raises
+        ------
+        ShapeError
+            For another number of arrays, or another shape of one.
+        """
+        names = list(self.parameters)
+        if len(weights) != len(names):
+            raise ShapeError(f"got {len(weights)} arrays, expected {len(names)}: {', '.join(names)}")
+        self.built.set_arrays(dict(zip(names, weights, strict=True)))
+
+    def summary(self) -> None:
+        """Print a table: layer, output shape, parameters, memory."""
+        print(summary_table(self))
+
+    def __repr__(self) -> str:
+        return f"Sequential({', '.join(self._names)}; {self.dtype}, seed={self.seed})"
+

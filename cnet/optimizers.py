@@ -1,0 +1,259 @@
+"""Update rules: frozen descriptions with Keras's field names and PyTorch's definitions.
+
+An optimizer says how a step is made; the state that it carries from step to step belongs to the
+network that it trains, so one description may serve many networks.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from cnet.errors import check_number, unknown
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimizer(ABC):
+    """What every optimizer has.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Size of a step; each class has its own default.
+    weight_decay : float
+        Times the parameter, added to its gradient (as in PyTorch, biases included).
+    decoupled_weight_decay : bool
+        Instead shrink the parameter by learning_rate * weight_decay before the step (Loshchilov and
+        Hutter, 2019).
+    """
+
+    learning_rate: float = 0.01
+    weight_decay: float = 0.0
+    decoupled_weight_decay: bool = False
+
+    def __post_init__(self) -> None:
+        check_number("learning_rate", self.learning_rate, 0)
+        check_number("weight_decay", self.weight_decay, 0)
+        for name in ("momentum", "rho", "beta_1", "beta_2"):
+            if hasattr(self, name):
+                check_number(name, getattr(self, name), 0, 1, below=True)
+        for name in ("epsilon", "learning_rate_decay", "initial_accumulator", "momentum_decay"):
+            if hasattr(self, name):
+                check_number(name, getattr(self, name), 0)
+
+    @property
+    @abstractmethod
+    def rule(self) -> str:
+        """Name of the row in csrc/optimizers.h."""
+
+    def settings(self) -> list[float]:
+        """Return the seven numbers of `cnet._core.optimizers.update`, in its order."""
+        decay = float(self.weight_decay)
+        return [
+            float(self.learning_rate),
+            0.0 if self.decoupled_weight_decay else decay,
+            decay if self.decoupled_weight_decay else 0.0,
+            *(float(v) for v in self._own()),
+        ]
+
+    def _own(self) -> tuple[float, float, float, float]:
+        """Return beta_1 (or momentum, rho), beta_2, epsilon and the rule's extra setting."""
+        beta_1, beta_2, epsilon = (getattr(self, n, 0.0) for n in ("beta_1", "beta_2", "epsilon"))
+        return (beta_1, beta_2, epsilon, 0.0)
+
+    @property
+    def fill(self) -> float:
+        """What the first state starts with."""
+        return 0.0
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Gradient descent, plain, with momentum or Nesterov's: `torch.optim.SGD`.
+
+    v = momentum v + g;  p -= learning_rate v,  or with Nesterov p -= learning_rate (g + momentum v).
+    """
+
+    learning_rate: float = 0.01
+    momentum: float = 0.0
+    nesterov: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov=True needs momentum above 0, got momentum=0")
+
+    @property
+    def rule(self) -> str:
+        if not self.momentum:
+            return "sgd"
+        return "sgd_nesterov" if self.nesterov else "sgd_momentum"
+
+    def _own(self) -> tuple[float, float, float, float]:
+        return (self.momentum, 0.0, 0.0, 0.0)
+
+
+@dataclass(frozen=True)
+class AdaGrad(Optimizer):
+    """Duchi et al. (2011), `torch.optim.Adagrad`: s += g^2;  p -= rate g / (sqrt(s) + epsilon).
+
+    The rate is learning_rate / (1 + (t - 1) learning_rate_decay) at step t.
+    """
+
+    learning_rate: float = 0.01
+    learning_rate_decay: float = 0.0
+    initial_accumulator: float = 0.0
+    epsilon: float = 1e-10
+
+    @property
+    def rule(self) -> str:
+        return "adagrad"
+
+    def _own(self) -> tuple[float, float, float, float]:
+        return (0.0, 0.0, self.epsilon, self.learning_rate_decay)
+
+    @property
+    def fill(self) -> float:
+        return self.initial_accumulator
+
+
+@dataclass(frozen=True)
+class AdaDelta(Optimizer):
+    """Zeiler (2012), `torch.optim.Adadelta`: steps scaled by the size of earlier steps."""
+
+    learning_rate: float = 1.0
+    rho: float = 0.9
+    epsilon: float = 1e-6
+
+    @property
+    def rule(self) -> str:
+        return "adadelta"
+
+    def _own(self) -> tuple[float, float, float, float]:
+        return (self.rho, 0.0, self.epsilon, 0.0)
+
+
+@dataclass(frozen=True)
+class RMSprop(Optimizer):
+    """Hinton (2012), `torch.optim.RMSprop`: s = rho s + (1 - rho) g^2;  p -= rate g / (sqrt(s) + eps).
+
+    `centered` takes the mean gradient's square off s; `momentum` accumulates the steps. `rho` is
+    PyTorch's `alpha`.
+    """
+
+    learning_rate: float = 0.01
+    rho: float = 0.99
+    epsilon: float = 1e-8
+    momentum: float = 0.0
+    centered: bool = False
+
+    @property
+    def rule(self) -> str:
+        return "rmsprop" + "_centered" * bool(self.centered) + "_momentum" * bool(self.momentum)
+
+    def _own(self) -> tuple[float, float, float, float]:
+        return (self.rho, 0.0, self.epsilon, self.momentum)
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """Kingma and Ba (2015), `torch.optim.Adam`, bias-corrected."""
+
+    learning_rate: float = 1e-3
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+
+    @property
+    def rule(self) -> str:
+        return "adam"
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Loshchilov and Hutter (2019), `torch.optim.AdamW`: Adam with decoupled weight decay."""
+
+    weight_decay: float = 0.01
+    decoupled_weight_decay: bool = True
+
+
+@dataclass(frozen=True)
+class AMSGrad(Adam):
+    """Reddi et al. (2018), `torch.optim.Adam(amsgrad=True)`: the largest second moment so far."""
+
+    @property
+    def rule(self) -> str:
+        return "amsgrad"
+
+
+@dataclass(frozen=True)
+class Adamax(Adam):
+    """Kingma and Ba (2015), `torch.optim.Adamax`: Adam with the infinity norm."""
+
+    learning_rate: float = 0.002
+
+    @property
+    def rule(self) -> str:
+        return "adamax"
+
+
+@dataclass(frozen=True)
+class Nadam(Adam):
+    """Dozat (2016), `torch.optim.NAdam`: Adam with Nesterov's momentum.
+
+    `momentum_decay` is the psi of beta_1 (1 - 0.96^(t psi) / 2).
+    """
+
+    learning_rate: float = 0.002
+    momentum_decay: float = 0.004
+
+    @property
+    def rule(self) -> str:
+        return "nadam"
+
+    def _own(self) -> tuple[float, float, float, float]:
+        return (self.beta_1, self.beta_2, self.epsilon, self.momentum_decay)
+
+
+@dataclass(frozen=True)
+class Lion(Optimizer):
+    """Chen et al. (2023), algorithm 2: the sign of an interpolated momentum; decay is decoupled."""
+
+    learning_rate: float = 1e-4
+    beta_1: float = 0.9
+    beta_2: float = 0.99
+    decoupled_weight_decay: bool = True
+
+    @property
+    def rule(self) -> str:
+        return "lion"
+
+
+_CLASSES: dict[str, type[Optimizer]] = {
+    cls.__name__.lower(): cls
+    for cls in (SGD, AdaGrad, AdaDelta, RMSprop, Adam, AdamW, AMSGrad, Adamax, Nadam, Lion)
+}
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all optimizers."""
+    return tuple(_CLASSES)
+
+
+def get(optimizer: str | Optimizer) -> Optimizer:
+    """Return the optimizer of a name with its default settings; an optimizer is itself.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+    TypeError
+        For anything else, such as a class instead of an object.
+    """
+    if isinstance(optimizer, str):
+        if optimizer.lower() not in _CLASSES:
+            raise unknown("optimizer", optimizer, _CLASSES)
+        return _CLASSES[optimizer.lower()]()
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    raise TypeError(f"optimizer must be a name or an object such as cnet.Adam(), got {optimizer!r}")

@@ -1,0 +1,151 @@
+"""All that a network is, as plain data: a JSON-able description and arrays by name.
+
+Files, pickles and copies are made from it. Descriptions (layers, losses, optimizers, ...) become
+{"kind": class, field: value}; reading goes through the classes' own constructors, which check.
+"""
+
+from __future__ import annotations
+
+import copyreg
+import dataclasses
+from typing import Any
+
+from cnet import initializers, layers, losses, optimizers
+from cnet.activations import ActivationFunction
+from cnet.data import Array
+from cnet.errors import FileFormatError, check_integer
+from cnet.history import History
+from cnet.initializers import Given
+from cnet.model import Sequential
+
+FORMAT = 1
+
+_DESCRIPTIONS: dict[str, Any] = {
+    cls.__name__: cls
+    for module in (initializers, layers, losses, optimizers)
+    for cls in vars(module).values()
+    if isinstance(cls, type) and dataclasses.is_dataclass(cls) and cls.__module__ == module.__name__
+} | {"ActivationFunction": ActivationFunction}
+
+
+def _describe(value: Any) -> Any:
+    if isinstance(value, Given):
+        return None  # the user's own first values are history once the weights are there
+    if dataclasses.is_dataclass(value):
+        fields = {f.name: _describe(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {"kind": type(value).__name__} | fields
+    return value
+
+
+def _rebuild(value: Any) -> Any:
+    if not isinstance(value, dict):
+        return value
+    fields = dict(value)
+    kind = fields.pop("kind")
+    if kind not in _DESCRIPTIONS:
+        raise FileFormatError(f"{kind!r} is not known to this version of cnet")
+    cls = _DESCRIPTIONS[kind]
+    made = {name: _rebuild(field) for name, field in fields.items()}
+    if kind == "Dense" and made.get("bias_initializer") is None:
+        made["bias_initializer"] = "zeros"
+    return cls(**made)
+
+
+def state_of(net: Sequential) -> tuple[dict[str, Any], dict[str, Array]]:
+    """Return a network's description and its arrays (views, not copies).
+
+    Raises
+    ------
+    NotBuiltError
+        Before `build`.
+    """
+    built = net.built
+    config: dict[str, Any] = {
+        "version": FORMAT,
+        "dtype": net.dtype,
+        "seed": net.seed,
+        "scale": net.scale,
+        "passes": net.passes,
+        "input_shape": list(built.shape),
+        "layers": [_describe(layer) for layer in net.layers],
+    }
+    arrays = dict(built.parameters)
+    if net.is_compiled:
+        compiled, rule = net.compiled, net.rule
+        config["compiled"] = {
+            "optimizer": _describe(compiled.optimizer),
+            "loss": _describe(compiled.loss),
+            "metrics": list(compiled.metrics),
+            "settings": rule.settings.tolist(),
+            "running": rule.running.tolist(),
+        }
+        for number, flat in enumerate(rule.states):
+            for name, view in built.views(flat).items():
+                arrays[f"optimizer.{number}/{name}"] = view
+    return config, arrays
+
+
+def restore(config: dict[str, Any], arrays: dict[str, Array]) -> Sequential:
+    """Make the network that `state_of` described.
+
+    Raises
+    ------
+    FileFormatError
+        If it is of a later format, or arrays are missing or too many.
+    """
+    if config["version"] != FORMAT:
+        raise FileFormatError(
+            f"it has format {config['version']!r}, this version of cnet reads {FORMAT}; update cnet"
+        )
+    net = Sequential(
+        [_rebuild(layer) for layer in config["layers"]],
+        seed=config["seed"],
+        dtype=config["dtype"],
+        scale=config["scale"],
+    )
+    net.build(config["input_shape"])
+    net.passes = check_integer("passes", config["passes"], 0)
+    expected = dict(net.parameters)
+    compiled = config.get("compiled")
+    if compiled is not None:
+        net.compile(
+            _rebuild(compiled["optimizer"]), _rebuild(compiled["loss"]), compiled["metrics"]
+        )
+        net.rule.settings[:] = compiled["settings"]
+        net.rule.running[:] = compiled["running"]
+        for number, flat in enumerate(net.rule.states):
+            views = net.built.views(flat)
+            expected |= {f"optimizer.{number}/{name}": view for name, view in views.items()}
+    if set(arrays) != set(expected):
+        odd = ", ".join(sorted(set(arrays) ^ set(expected))[:3])
+        raise FileFormatError(f"its arrays are not those of its layers: {odd}")
+    for name, view in expected.items():
+        if arrays[name].shape != view.shape or arrays[name].dtype != view.dtype:
+            raise FileFormatError(f"{name} should be {view.dtype} of shape {view.shape}")
+        view[...] = arrays[name]
+    return net
+
+
+def _reduce(net: Sequential) -> tuple[Any, tuple[Any, ...]]:
+    """Say to pickle and copy how a network is made again."""
+    if not net.is_built:
+        return _unbuilt, (net.layers, net.seed, net.dtype, net.scale, net.is_compiled and net.compiled)
+    config, arrays = state_of(net)
+    copies = {name: array.copy() for name, array in arrays.items()}
+    return _unpickle, (config, copies, net.history.rows)
+
+
+def _unpickle(config: dict[str, Any], arrays: dict[str, Array], rows: Any) -> Sequential:
+    net = restore(config, arrays)
+    net.history = History(rows)
+    return net
+
+
+def _unbuilt(layers: Any, seed: int, dtype: str, scale: float, compiled: Any) -> Sequential:
+    net = Sequential(layers, seed=seed, dtype=dtype, scale=scale)
+    if compiled:
+        net.compile(compiled.optimizer, compiled.loss, compiled.metrics)
+    return net
+
+
+copyreg.pickle(Sequential, _reduce)  # type: ignore[arg-type]

@@ -1,0 +1,216 @@
+/* cnet.h - the contract between the kernels and everything above them.
+ *
+ * Kernels are pure functions over pointers: they allocate nothing, call nothing back, raise nothing
+ * and know nothing of Python. One table of them exists per instruction set and per dtype; both
+ * dtypes have the same signatures, so that `void *` below means "array of the table's dtype" (T).
+ *
+ * Size letters    B rows of a batch   I inputs of a layer   O its outputs (units)
+ *                 K columns of the network's output          n length of a flat array
+ * Layout          every matrix is row-major and contiguous unless strides are passed:
+ *                 x (B, I)   W (I, O)   b (O)   y, z (B, O)
+ * Conventions     outputs come last among the pointers; `d` before a name is the loss's gradient
+ *                 with respect to it. A backward pass ADDS TO parameter gradients, unless `fresh`
+ *                 says that they count as zero, and OVERWRITES the gradient of its input.
+ *                 The division by the batch size happens once, in the loss's gradient (`scale`).
+ */
+#ifndef CNET_H
+#define CNET_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "activations.h"
+#include "layers.h"
+#include "losses.h"
+#include "metrics.h"
+#include "optimizers.h"
+#include "sources.h"
+
+/* ---- ids, derived from the lists of rows -------------------------------------------------- */
+
+#define CNET_ID(name, ...) CNET_ACT_##name,
+enum { CNET_ACTIVATIONS(CNET_ID) CNET_ACTIVATION_COUNT };
+#undef CNET_ID
+#define CNET_ID(name, ...) CNET_LAYER_##name,
+enum { CNET_LAYERS(CNET_ID) CNET_LAYER_COUNT };
+#undef CNET_ID
+#define CNET_ID(name, ...) CNET_LOSS_##name,
+enum { CNET_LOSSES(CNET_ID) CNET_LOSS_COUNT };
+#undef CNET_ID
+#define CNET_ID(name, ...) CNET_METRIC_##name,
+enum { CNET_METRICS(CNET_ID) CNET_METRIC_COUNT };
+#undef CNET_ID
+#define CNET_ID(name, ...) CNET_OPT_##name,
+enum { CNET_OPTIMIZERS(CNET_ID) CNET_OPTIMIZER_COUNT };
+#undef CNET_ID
+#define CNET_ID(name, ...) CNET_SOURCE_##name,
+enum { CNET_SOURCES(CNET_ID) CNET_SOURCE_COUNT };
+#undef CNET_ID
+/* Functions of vmath.h that can be called on their own. */
+#define CNET_MATH(X) \
+    X(exp) X(expm1) X(log) X(log1p) X(tanh) X(sigmoid) X(softplus) X(erf) X(normal_cdf)
+#define CNET_ID(name, ...) CNET_MATH_##name,
+enum { CNET_MATH(CNET_ID) CNET_MATH_COUNT };
+#undef CNET_ID
+
+enum { CNET_F32, CNET_F64, CNET_DTYPE_COUNT };
+
+/* ---- structures that cross the border ------------------------------------------------------ */
+
+/* Rows of the user's array, wherever and of whatever type they are. Strides are in bytes. */
+typedef struct cnet_source {
+    const char *data;
+    size_t rows, columns;
+    ptrdiff_t row_stride, column_stride;
+    int type;     /* CNET_SOURCE_... */
+    double scale; /* multiplies every value while it is gathered */
+} cnet_source;
+
+/* One loss with its settings. `parameter` is Huber's delta, the quantile's q; 0 where unused. */
+typedef struct cnet_loss {
+    int kind; /* CNET_LOSS_... */
+    double parameter;
+    double smoothing; /* label smoothing of the cross-entropies, in [0, 1) */
+} cnet_loss;
+
+/* One operation of a network's program. Immutable once built, so that threads may share it. */
+typedef struct cnet_op {
+    int kind;       /* CNET_LAYER_... */
+    int activation; /* CNET_ACT_... */
+    double alpha;   /* the activation's parameter */
+    size_t inputs, outputs;
+    size_t x, y, z;      /* slots: input, output, saved pre-activation (== y where none is kept) */
+    size_t weight, bias; /* offsets into the parameters, in elements; CNET_NONE where absent */
+    int needs_dx;        /* 0 where x is the data: its gradient is only made if the run says so */
+    int linked;          /* its activation is merged into the loss, see losses.h */
+} cnet_op;
+#define CNET_NONE SIZE_MAX
+
+/* What one thread needs for one pass of a program over up to `capacity` rows. */
+typedef struct cnet_run {
+    size_t rows;
+    void **value;      /* per slot: (rows, width) */
+    void **slope;      /* per slot: dL/dvalue, the same shape; NULL when only inferring */
+    void *parameters;
+    void *gradients;   /* NULL when only inferring */
+    void *scratch;     /* CNET_SCRATCH_BYTES, 64-byte aligned */
+    int training;
+    int fresh;         /* parameter gradients count as zero: the first to write overwrites */
+    int merged;        /* leave out the activations that the loss merges */
+    int input_slope;   /* the gradient of the data is wanted as well */
+} cnet_run;
+
+/* ---- one dtype of one instruction set -------------------------------------------------------- */
+
+typedef struct cnet_kernels {
+    const char *isa;
+    size_t itemsize;
+
+    /* y[i] = f(x[i]); y may be x. */
+    void (*math[CNET_MATH_COUNT])(size_t n, const void *x, void *y);
+
+    /* y = f(x), row by row; y may be x. */
+    void (*activate[CNET_ACTIVATION_COUNT])(size_t B, size_t O, double alpha, const void *x,
+                                            void *y);
+    /* dx = dy f'(x), overwritten; dx may be dy. Reads x or y or both: the row's `saves` says. */
+    void (*activate_backward[CNET_ACTIVATION_COUNT])(size_t B, size_t O, double alpha,
+                                                     const void *x, const void *y,
+                                                     const void *dy, void *dx);
+
+    /* C (M, N) = A B, or C += A B when `add`; A(i,k) = a[i ars + k acs], B(k,j) = b[k brs + j bcs],
+     * C rows are ldc apart. bias (N) may be NULL and is not added twice. */
+    void (*gemm)(size_t M, size_t N, size_t K, const void *a, size_t ars, size_t acs,
+                 const void *b, size_t brs, size_t bcs, const void *bias, int add, void *c,
+                 size_t ldc, void *scratch);
+
+    /* z = x W + b, y = f(z); z may be y. */
+    void (*dense_forward)(size_t B, size_t I, size_t O, const void *x, const void *w,
+                          const void *b, int activation, double alpha, void *z, void *y,
+                          void *scratch);
+    /* dy becomes dz in place; dW += x^T dz, db += sum of dz's rows (dw, db overwritten when
+     * `fresh`); dx = dz W^T. dw, db and dx may each be NULL. */
+    void (*dense_backward)(size_t B, size_t I, size_t O, const void *x, const void *w,
+                           const void *z, const void *y, int activation, double alpha, int fresh,
+                           void *dy, void *dw, void *db, void *dx, void *scratch);
+
+    /* The rows of layers.h, as operations of a program. */
+    void (*forward[CNET_LAYER_COUNT])(const cnet_op *op, const cnet_run *run);
+    void (*backward[CNET_LAYER_COUNT])(const cnet_op *op, const cnet_run *run);
+
+    /* Returns scale * sum over rows (and columns) of weight * loss; writes its gradient to dy
+     * unless dy is NULL. `target` is T (B, K) or int64 labels (B), as losses.h says per row;
+     * weight (B) may be NULL. dy may be y. */
+    double (*loss[CNET_LOSS_COUNT])(const cnet_loss *loss, size_t B, size_t K, const void *y,
+                                    const void *target, const void *weight, double scale,
+                                    void *dy);
+
+    /* Adds the batch's weighted sum of the metric and its sum of weights to sums[0], sums[1]. */
+    void (*metric[CNET_METRIC_COUNT])(size_t B, size_t K, const void *y, const void *target,
+                                      const void *weight, double *sums);
+
+    /* One step over n parameters: reads g, updates p and the states in place. h is made by
+     * cnet_prepare from the optimizer's settings and the step's number. */
+    void (*update[CNET_OPTIMIZER_COUNT])(size_t n, const double *h, const void *g, void *p,
+                                         void *s0, void *s1, void *s2);
+
+    /* out (count, columns) = scale * rows index[0..count) of the source, or rows first.. when
+     * index is NULL. */
+    void (*gather)(const cnet_source *source, const int64_t *index, size_t first, size_t count,
+                   void *out);
+
+    /* Index of the first value that is not finite, or n. */
+    size_t (*first_nonfinite)(size_t n, const void *x);
+} cnet_kernels;
+
+/* A kernel's packing buffers live here; the caller owns them, one per thread. */
+#define CNET_SCRATCH_BYTES (1 << 19)
+
+/* ---- names.c: the rows of every list, in the order of their ids, ended by a NULL name ----------- */
+
+typedef struct cnet_row {
+    const char *name;
+    const char *kind; /* activations: what the slope reads; losses, metrics: the target */
+    double number;    /* activations: alpha */
+    int flag;         /* activations: alpha means something; optimizers: states per parameter */
+} cnet_row;
+extern const cnet_row cnet_activation_rows[], cnet_layer_rows[], cnet_loss_rows[],
+    cnet_metric_rows[], cnet_optimizer_rows[], cnet_source_rows[], cnet_math_rows[];
+
+/* ---- dispatch.c ------------------------------------------------------------------------------- */
+
+/* Names of the instruction sets compiled in, best first, ended by NULL. */
+extern const char *const cnet_isa_names[];
+/* 1 if this machine runs the instruction set at that place of the list. */
+int cnet_isa_supported(int isa);
+/* The kernels of an instruction set and dtype. */
+const cnet_kernels *cnet_kernels_get(int isa, int dtype);
+
+/* OpenBLAS's products, handed over by whoever loaded the library; NULL for none. */
+void cnet_blas_set(void *sgemm, void *dgemm);
+int cnet_blas_present(void);
+
+/* ---- random.c: Philox 4x32-10, keyed by (seed, purpose, step); no state anywhere --------------- */
+
+enum { CNET_FOR_WEIGHTS, CNET_FOR_ORDER, CNET_FOR_DROPOUT, CNET_FOR_NOISE, CNET_FOR_DATA };
+
+/* Uniform in the open interval (0, 1), 53 bits each. */
+void cnet_random_uniform(uint64_t seed, uint32_t purpose, uint64_t step, size_t n, double *out);
+/* Standard normal through its inverse distribution function: one uniform makes one normal. */
+void cnet_random_normal(uint64_t seed, uint32_t purpose, uint64_t step, size_t n, double *out);
+/* Standard normal cut off at +-bound, by the same inverse: no rejection. */
+void cnet_random_truncated(uint64_t seed, uint32_t purpose, uint64_t step, double bound, size_t n,
+                           double *out);
+/* A random order of 0..n-1 (Fisher-Yates). */
+void cnet_random_order(uint64_t seed, uint32_t purpose, uint64_t step, size_t n, int64_t *out);
+
+/* ---- optimizers.c: what is the same for every parameter in a step, computed once ---------------- */
+
+/* Fills h (CNET_HYPER) from the optimizer's settings and advances its running products. */
+void cnet_prepare(int optimizer, const double *settings, double *running, double *h);
+
+/* ---- sources.c ---------------------------------------------------------------------------------- */
+
+/* Row-major index of the first value that is not finite, or rows * columns. */
+size_t cnet_source_first_nonfinite(const cnet_source *source);
+
+#endif

@@ -1,0 +1,5 @@
+/* isa_avx512.c - x86-64 with AVX-512 F, BW, DQ and VL. */
+#define CNET_ISA avx512
+#define CNET_VBYTES 64
+#define CNET_MR 12 /* 12 x 2 sums + 2 of B + 1 of A in 32 registers */
+#include "both.inc"

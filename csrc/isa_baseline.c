@@ -1,0 +1,5 @@
+/* isa_baseline.c - what every machine of the architecture runs (SSE2 on x86-64). */
+#define CNET_ISA baseline
+#define CNET_VBYTES 16
+#define CNET_MR 4 /* 4 x 2 sums, leaving half of 16 registers for operands and products */
+#include "both.inc"

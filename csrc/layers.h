@@ -1,0 +1,95 @@
+/* layers.h - every kind of operation in a network's program: its forward and its backward, adjacent.
+ *
+ * Row: name. It has name_forward and name_backward over (op, run); slots are resolved here and the
+ * mathematics is a kernel over plain pointers.
+ *
+ * What each saves for its backward pass:
+ *   dense        x and y; z too where the activation's slope reads it (activations.h: INPUT)
+ *   activation   x and y, being slots of the program anyway */
+#ifndef CNET_LAYERS
+#define CNET_LAYERS(X) \
+    X(dense)           \
+    X(activation)
+#endif
+
+#ifdef T
+
+/* Training merges the last activation into the loss: its operation then leaves it out. */
+static int F(op_activation)(const cnet_op *op, const cnet_run *run)
+{
+    return run->merged && op->linked ? CNET_ACT_linear : op->activation;
+}
+
+static T *F(op_parameter)(void *arena, size_t offset)
+{
+    return arena == NULL || offset == CNET_NONE ? NULL : (T *)arena + offset;
+}
+
+static T *F(op_dx)(const cnet_op *op, const cnet_run *run)
+{
+    return op->needs_dx || run->input_slope ? run->slope[op->x] : NULL;
+}
+
+/* ---- dense: z = x W + b, y = f(z) ---- */
+
+static void F(dense_forward)(size_t B, size_t I, size_t O, const void *x, const void *w,
+                             const void *b, int activation, double alpha, void *z, void *y,
+                             void *scratch)
+{
+    F(gemm)(B, O, I, x, I, 1, w, O, 1, b, 0, z, O, scratch);
+    if (activation != CNET_ACT_linear || z != y)
+        F(activate)[activation](B, O, alpha, z, y);
+}
+
+static void F(dense_backward)(size_t B, size_t I, size_t O, const void *x, const void *w,
+                              const void *z, const void *y, int activation, double alpha,
+                              int fresh, void *dy, void *dw, void *db, void *dx, void *scratch)
+{
+    /* y = f(z):  dz = dy f'(z) */
+    if (activation != CNET_ACT_linear)
+        F(activate_backward)[activation](B, O, alpha, z, y, dy, dy);
+    /* z = x W + b:  dW += x^T dz,  db += sum over the rows of dz,  dx = dz W^T */
+    if (dw)
+        F(gemm)(I, O, B, x, 1, I, dy, O, 1, NULL, !fresh, dw, O, scratch);
+    if (db)
+        F(sum_rows)(B, O, dy, !fresh, db);
+    if (dx)
+        F(gemm)(B, I, O, dy, O, 1, w, 1, O, NULL, 0, dx, I, scratch);
+}
+
+static void F(dense_op_forward)(const cnet_op *op, const cnet_run *run)
+{
+    F(dense_forward)(run->rows, op->inputs, op->outputs, run->value[op->x],
+                     F(op_parameter)(run->parameters, op->weight),
+                     F(op_parameter)(run->parameters, op->bias), F(op_activation)(op, run),
+                     op->alpha, run->value[op->z], run->value[op->y], run->scratch);
+}
+
+static void F(dense_op_backward)(const cnet_op *op, const cnet_run *run)
+{
+    F(dense_backward)(run->rows, op->inputs, op->outputs, run->value[op->x],
+                      F(op_parameter)(run->parameters, op->weight), run->value[op->z],
+                      run->value[op->y], F(op_activation)(op, run), op->alpha, run->fresh,
+                      run->slope[op->y], F(op_parameter)(run->gradients, op->weight),
+                      F(op_parameter)(run->gradients, op->bias), F(op_dx)(op, run),
+                      run->scratch);
+}
+
+/* ---- activation: y = f(x) ---- */
+
+static void F(activation_op_forward)(const cnet_op *op, const cnet_run *run)
+{
+    F(activate)[F(op_activation)(op, run)](run->rows, op->outputs, op->alpha,
+                                           run->value[op->x], run->value[op->y]);
+}
+
+static void F(activation_op_backward)(const cnet_op *op, const cnet_run *run)
+{
+    T *dx = F(op_dx)(op, run);
+    if (dx)
+        F(activate_backward)[F(op_activation)(op, run)](run->rows, op->outputs, op->alpha,
+                                                        run->value[op->x], run->value[op->y],
+                                                        run->slope[op->y], dx);
+}
+
+#endif

@@ -1,0 +1,179 @@
+/* optimizers.h - every update rule: one row, one function over a single parameter.
+ *
+ * Row: name, states per parameter. name_update(g, p, s0, s1, s2, h) reads the gradient g, moves *p
+ * and its states. What is the same for all parameters of a step (bias corrections, powers of beta)
+ * is in h, made once per step by cnet_prepare in optimizers.c. Weight decay is no rule's business:
+ * the loop around them adds the coupled kind to g and shrinks p by the decoupled kind.
+ *
+ * To add one: a row, its function, its case in cnet_prepare, a class in cnet/optimizers.py and a
+ * golden in tests/golden. */
+#ifndef CNET_OPTIMIZERS
+#define CNET_OPTIMIZERS(X)               \
+    X(sgd, 0)                            \
+    X(sgd_momentum, 1)                   \
+    X(sgd_nesterov, 1)                   \
+    X(adagrad, 1)                        \
+    X(adadelta, 2)                       \
+    X(rmsprop, 1)                        \
+    X(rmsprop_centered, 2)               \
+    X(rmsprop_momentum, 2)               \
+    X(rmsprop_centered_momentum, 3)      \
+    X(adam, 2)                           \
+    X(amsgrad, 3)                        \
+    X(adamax, 2)                         \
+    X(nadam, 2)                          \
+    X(lion, 1)
+
+/* Settings, as cnet/optimizers.py passes them. */
+enum {
+    CNET_SET_RATE,      /* learning rate */
+    CNET_SET_L2,        /* coupled weight decay: g += L2 p */
+    CNET_SET_DECAY,     /* decoupled weight decay: p *= 1 - rate DECAY */
+    CNET_SET_BETA_1,    /* momentum, rho or beta_1 */
+    CNET_SET_BETA_2,
+    CNET_SET_EPSILON,
+    CNET_SET_EXTRA,     /* learning-rate decay, momentum of RMSprop, momentum decay of Nadam */
+    CNET_SETTINGS
+};
+
+/* h: what every rule gets, then a rule's own. */
+enum { CNET_H_RATE, CNET_H_L2, CNET_H_SHRINK, CNET_H_A, CNET_H_B, CNET_H_C, CNET_H_D, CNET_H_E,
+       CNET_H_F, CNET_HYPER };
+
+/* What a rule carries from step to step for all parameters together: steps taken, then products. */
+enum { CNET_RUN_STEPS, CNET_RUN_PRODUCT_1, CNET_RUN_PRODUCT_2, CNET_RUNNING };
+#endif
+
+#ifdef T
+
+#define RULE(name) \
+    CNET_INLINE void F(name##_update)(T g, T *p, T *s0, T *s1, T *s2, const T *h)
+#define UNUSED1 (void)s1; UNUSED2
+#define UNUSED2 (void)s2;
+
+RULE(sgd) { (void)s0; UNUSED1 *p -= h[CNET_H_RATE] * g; }
+
+/* torch.optim.SGD: v = mu v + g; p -= rate v */
+RULE(sgd_momentum)
+{
+    UNUSED1
+    *s0 = h[CNET_H_A] * *s0 + g;
+    *p -= h[CNET_H_RATE] * *s0;
+}
+
+/* and with nesterov=True: p -= rate (g + mu v) */
+RULE(sgd_nesterov)
+{
+    UNUSED1
+    *s0 = h[CNET_H_A] * *s0 + g;
+    *p -= h[CNET_H_RATE] * (g + h[CNET_H_A] * *s0);
+}
+
+/* torch.optim.Adagrad: A = epsilon */
+RULE(adagrad)
+{
+    UNUSED1
+    *s0 += g * g;
+    *p -= h[CNET_H_RATE] * g / (F(square_root)(*s0) + h[CNET_H_A]);
+}
+
+/* torch.optim.Adadelta: A = rho, B = 1 - rho, C = epsilon; s0 of gradients, s1 of updates */
+RULE(adadelta)
+{
+    UNUSED2
+    *s0 = h[CNET_H_A] * *s0 + h[CNET_H_B] * g * g;
+    T delta = F(square_root)((*s1 + h[CNET_H_C])) / F(square_root)((*s0 + h[CNET_H_C])) * g;
+    *s1 = h[CNET_H_A] * *s1 + h[CNET_H_B] * delta * delta;
+    *p -= h[CNET_H_RATE] * delta;
+}
+
+/* torch.optim.RMSprop: A = rho, B = 1 - rho, C = epsilon, D = momentum */
+RULE(rmsprop)
+{
+    UNUSED1
+    *s0 = h[CNET_H_A] * *s0 + h[CNET_H_B] * g * g;
+    *p -= h[CNET_H_RATE] * g / (F(square_root)(*s0) + h[CNET_H_C]);
+}
+
+/* The mean of squares less the square of the mean is not negative but for rounding. */
+CNET_INLINE T F(centered_root)(T square, T mean)
+{
+    T v = square - mean * mean;
+    return F(square_root)(v < 0 ? 0 : v);
+}
+RULE(rmsprop_centered)
+{
+    UNUSED2
+    *s0 = h[CNET_H_A] * *s0 + h[CNET_H_B] * g * g;
+    *s1 = *s1 + h[CNET_H_B] * (g - *s1);
+    *p -= h[CNET_H_RATE] * g / (F(centered_root)(*s0, *s1) + h[CNET_H_C]);
+}
+RULE(rmsprop_momentum)
+{
+    UNUSED2
+    *s0 = h[CNET_H_A] * *s0 + h[CNET_H_B] * g * g;
+    *s1 = h[CNET_H_D] * *s1 + g / (F(square_root)(*s0) + h[CNET_H_C]);
+    *p -= h[CNET_H_RATE] * *s1;
+}
+RULE(rmsprop_centered_momentum)
+{
+    *s0 = h[CNET_H_A] * *s0 + h[CNET_H_B] * g * g;
+    *s1 = *s1 + h[CNET_H_B] * (g - *s1);
+    *s2 = h[CNET_H_D] * *s2 + g / (F(centered_root)(*s0, *s1) + h[CNET_H_C]);
+    *p -= h[CNET_H_RATE] * *s2;
+}
+
+/* Kingma and Ba (2015), as torch.optim.Adam: A = epsilon, B = 1 - beta_1, C = 1 - beta_2,
+ * D = rate / (1 - beta_1^t), E = 1 / sqrt(1 - beta_2^t), F = beta_2 */
+RULE(adam)
+{
+    UNUSED2
+    *s0 = *s0 + h[CNET_H_B] * (g - *s0);
+    *s1 = h[CNET_H_F] * *s1 + h[CNET_H_C] * g * g;
+    *p -= h[CNET_H_D] * *s0 / (F(square_root)(*s1) * h[CNET_H_E] + h[CNET_H_A]);
+}
+
+/* Reddi et al. (2018), as torch.optim.Adam(amsgrad=True): s2 is the largest s1 so far */
+RULE(amsgrad)
+{
+    *s0 = *s0 + h[CNET_H_B] * (g - *s0);
+    *s1 = h[CNET_H_F] * *s1 + h[CNET_H_C] * g * g;
+    *s2 = *s1 > *s2 ? *s1 : *s2;
+    *p -= h[CNET_H_D] * *s0 / (F(square_root)(*s2) * h[CNET_H_E] + h[CNET_H_A]);
+}
+
+/* torch.optim.Adamax: s1 = max(beta_2 s1, |g| + epsilon) */
+RULE(adamax)
+{
+    UNUSED2
+    T size = (g < 0 ? -g : g) + h[CNET_H_A];
+    *s0 = *s0 + h[CNET_H_B] * (g - *s0);
+    *s1 = h[CNET_H_F] * *s1;
+    *s1 = *s1 > size ? *s1 : size;
+    *p -= h[CNET_H_D] * *s0 / *s1;
+}
+
+/* Dozat (2016), as torch.optim.NAdam: RATE = what the gradient counts, D = what the mean counts */
+RULE(nadam)
+{
+    UNUSED2
+    *s0 = *s0 + h[CNET_H_B] * (g - *s0);
+    *s1 = h[CNET_H_F] * *s1 + h[CNET_H_C] * g * g;
+    *p -= (h[CNET_H_RATE] * g + h[CNET_H_D] * *s0)
+          / (F(square_root)(*s1) * h[CNET_H_E] + h[CNET_H_A]);
+}
+
+/* Chen et al. (2023), algorithm 2: the sign of an interpolation; A = beta_1, B = 1 - beta_1,
+ * C = 1 - beta_2, F = beta_2 */
+RULE(lion)
+{
+    UNUSED1
+    T c = h[CNET_H_A] * *s0 + h[CNET_H_B] * g;
+    *p -= h[CNET_H_RATE] * (c > 0 ? (T)1 : c < 0 ? (T)-1 : c);
+    *s0 = h[CNET_H_F] * *s0 + h[CNET_H_C] * g;
+}
+
+#undef RULE
+#undef UNUSED1
+#undef UNUSED2
+#endif

@@ -1,0 +1,61 @@
+/* sources.c - looking through the user's array before anything is trained on it. */
+#include "cnet.h"
+
+static int finite_f32(const char *p)
+{
+    uint32_t bits;
+    memcpy(&bits, p, sizeof bits);
+    return (bits & 0x7f800000u) != 0x7f800000u;
+}
+
+static int finite_f64(const char *p)
+{
+    uint64_t bits;
+    memcpy(&bits, p, sizeof bits);
+    return (bits & 0x7ff0000000000000u) != 0x7ff0000000000000u;
+}
+
+static int finite_f16(const char *p)
+{
+    uint16_t bits;
+    memcpy(&bits, p, sizeof bits);
+    return (bits & 0x7c00u) != 0x7c00u;
+}
+
+/* In chunks whose answer is one conjunction, so that the scan runs at the speed of memory. */
+#define CNET_SCAN(name, size)                                                             \
+    static size_t scan_##name(size_t n, const char *p, ptrdiff_t stride)                 \
+    {                                                                                     \
+        size_t i = 0;                                                                     \
+        if (stride == size)                                                               \
+            for (; i + 64 <= n; i += 64) {                                                \
+                int all = 1;                                                              \
+                for (size_t k = 0; k < 64; k++)                                           \
+                    all &= finite_##name(p + (i + k) * size);                             \
+                if (!all)                                                                 \
+                    break;                                                                \
+            }                                                                             \
+        while (i < n && finite_##name(p + (ptrdiff_t)i * stride))                         \
+            i++;                                                                          \
+        return i;                                                                         \
+    }
+CNET_SCAN(f32, 4)
+CNET_SCAN(f64, 8)
+CNET_SCAN(f16, 2)
+
+size_t cnet_source_first_nonfinite(const cnet_source *s)
+{
+    size_t (*scan)(size_t, const char *, ptrdiff_t);
+    switch (s->type) {
+    case CNET_SOURCE_f32: scan = scan_f32; break;
+    case CNET_SOURCE_f64: scan = scan_f64; break;
+    case CNET_SOURCE_f16: scan = scan_f16; break;
+    default: return s->rows * s->columns; /* integers are finite */
+    }
+    for (size_t i = 0; i < s->rows; i++) {
+        const size_t j = scan(s->columns, s->data + (ptrdiff_t)i * s->row_stride, s->column_stride);
+        if (j < s->columns)
+            return i * s->columns + j;
+    }
+    return s->rows * s->columns;
+}

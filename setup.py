@@ -12,6 +12,7 @@ import platform
 import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -25,7 +26,9 @@ SANITIZE = os.environ.get("CNET_SANITIZE") == "1"
 STABLE_ABI = not COVERAGE and not sysconfig.get_config_var("Py_GIL_DISABLED")
 WINDOWS = sys.platform == "win32"
 
-MODULES = ["kernels", "activations", "dense", "losses", "optimizers", "sources", "network", "training"]
+MODULES = [
+    "kernels", "activations", "dense", "losses", "optimizers", "sources", "network", "training",
+]
 
 PLAIN_FILES = ["dispatch", "names", "optimizers", "random", "sources"]
 # The instruction set's own flags, per file; the template behind them is the same.
@@ -78,14 +81,24 @@ class BuildExt(build_ext):
         standard = [] if WINDOWS else ["-std=gnu11", "-fvisibility=hidden"]
         optimise = common_flags() if DEBUG or SANITIZE else ["-g0", *KERNEL_FLAGS]
 
+        # Objects of another kind of build are not mistaken for this one's.
+        kind = "sanitize" if SANITIZE else "debug" if DEBUG else "release"
+        folder = str(Path(self.build_temp) / kind)
+        newest = max(p.stat().st_mtime for p in [*Path("csrc").iterdir(), Path(__file__)])
+
         def compile_one(file: str) -> list[str]:
-            result: list[str] = self.compiler.compile(
+            objects: list[str] = self.compiler.object_filenames([file], output_dir=folder)
+            if not self.force and all(
+                os.path.exists(o) and os.path.getmtime(o) > newest for o in objects
+            ):
+                return objects
+            self.compiler.compile(
                 [file],
-                output_dir=self.build_temp,
+                output_dir=folder,
                 include_dirs=["csrc"],
                 extra_postargs=[*standard, *optimise, *files[file]],
             )
-            return result
+            return objects
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             return [o for objects in pool.map(compile_one, files) for o in objects]
@@ -117,6 +130,7 @@ def extensions() -> list[Extension]:
             define_macros=macros,
             extra_compile_args=[] if WINDOWS else ["-std=gnu11", *common_flags()],
             extra_link_args=link,
+            libraries=[] if WINDOWS else ["m"],
             py_limited_api=STABLE_ABI,
         )
         for name in MODULES

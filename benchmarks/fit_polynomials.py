@@ -16,7 +16,21 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from mpmath import cos, erf, erfc, exp, expm1, log, lu_solve, matrix, mp, mpf, nstr, pi, sqrt
+from mpmath import (  # type: ignore[import-untyped]
+    cos,
+    erf,
+    erfc,
+    exp,
+    expm1,
+    log,
+    lu_solve,
+    matrix,
+    mp,
+    mpf,
+    nstr,
+    pi,
+    sqrt,
+)
 
 mp.dps = 50
 

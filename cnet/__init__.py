@@ -19,8 +19,7 @@ from cnet.optimizers import (
     Nadam,
     RMSprop,
 )
-
-__version__ = "0.1.0"
+from cnet.version import __version__
 
 __all__ = [
     "SGD",
@@ -43,6 +42,7 @@ __all__ = [
     "RMSprop",
     "Sequential",
     "ShapeError",
+    "__version__",
     "activations",
     "datasets",
     "info",

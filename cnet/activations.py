@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy.typing as npt
 
 from cnet._core import activations as _activations
 from cnet._core.kernels import ACTIVATIONS
+from cnet.description import Description
 from cnet.errors import check_number, unknown
 
 Array = npt.NDArray[Any]
@@ -17,8 +17,7 @@ Array = npt.NDArray[Any]
 RELU_FAMILY = frozenset({"relu", "leaky_relu", "relu6", "elu", "gelu", "gelu_tanh", "silu", "mish"})
 
 
-@dataclass(frozen=True)
-class ActivationFunction:
+class ActivationFunction(Description):
     """An activation, elementwise or (softmax, log_softmax) over a row.
 
     Parameters
@@ -48,11 +47,11 @@ class ActivationFunction:
             raise unknown("activation", self.name, ACTIVATIONS)
         default = ACTIVATIONS[self.name][1]
         if self.alpha is None:
-            object.__setattr__(self, "alpha", default)
+            self._set("alpha", default)
         elif default is None:
             raise ValueError(f"activation {self.name!r} has no alpha, got {self.alpha!r}")
         else:
-            object.__setattr__(self, "alpha", check_number("alpha", self.alpha, 0))
+            self._set("alpha", check_number("alpha", self.alpha, 0))
 
     def __call__(self, x: npt.ArrayLike) -> Array:
         """Return f(x).

@@ -11,7 +11,7 @@ import numpy as np
 from cnet import metrics
 from cnet._core.network import Network
 from cnet.data import Array, as_array
-from cnet.errors import ShapeError, check_integer, unknown
+from cnet.errors import ShapeError, check_integer, check_sequence, unknown
 from cnet.layers import Layer
 from cnet.losses import Loss
 from cnet.program import Parameter, Program
@@ -42,14 +42,7 @@ class Built:
         seed: int,
     ) -> None:
         self.shape = row_shape(inputs)
-        self.program = program = Program()
-        slot, row = program.slot(math.prod(self.shape)), self.shape
-        for layer, name in zip(layers, names, strict=True):
-            slot, row = layer.add_to(program, slot, row, name)
-        if not program.operations:
-            raise ValueError("the network computes nothing: add a cnet.Dense layer")
-        # A loss may merge the last activation; whether it does, it says when it trains.
-        program.operations[-1]["linked"] = True
+        self.program = program = plan(layers, names, self.shape)
         values = {p.name: _first_values(p, seed, i) for i, p in enumerate(program.parameters)}
         self.core = Network(dtype, program.widths, program.operations, program.size)
         self.parameters = self.views(self.core.parameters)
@@ -111,12 +104,12 @@ class Built:
         """
         activation, last = self.last_activation, self.program.rows[-1].name
         from_logits = getattr(loss, "from_logits", False)
-        probabilities = "crossentropy" in loss.name or loss.name == "kl_divergence"
-        if probabilities and activation == "linear" and not from_logits:
-            remedy = f"give it activation={next(iter(loss.links))!r}"
-            if hasattr(loss, "from_logits"):
-                remedy += f", or use cnet.losses.{type(loss).__name__}(from_logits=True)"
-            raise ValueError(f"loss {loss.name!r} takes probabilities, but {last} is linear; {remedy}")
+        if loss.takes_probabilities and activation == "linear" and not from_logits:
+            raise ValueError(
+                f"loss {loss.name!r} takes probabilities, but {last} is linear; give it "
+                f"activation={next(iter(loss.links))!r}, or use "
+                f"cnet.losses.{type(loss).__name__}(from_logits=True)"
+            )
         if from_logits and activation in loss.links:
             raise ValueError(
                 f"loss {loss.name!r} with from_logits=True takes logits, but {last} is {activation}; "
@@ -129,6 +122,27 @@ class Built:
             )
         for name in metric_names:
             metrics.get(name, loss, self.outputs)
+
+
+def plan(layers: Sequence[Layer], names: Sequence[str], shape: tuple[int, ...]) -> Program:
+    """Translate layers into operations and parameters, for rows of a shape.
+
+    Raises
+    ------
+    ShapeError
+        If a layer cannot read what comes before it.
+    ValueError
+        If nothing is computed.
+    """
+    program = Program()
+    slot, row = program.slot(math.prod(shape)), shape
+    for layer, name in zip(layers, names, strict=True):
+        slot, row = layer.add_to(program, slot, row, name)
+    if not program.operations:
+        raise ValueError("the network computes nothing: add a cnet.Dense layer")
+    # A loss may merge the last activation; whether it does, it says when it trains.
+    program.operations[-1]["linked"] = True
+    return program
 
 
 def _first_values(parameter: Parameter, seed: int, step: int) -> Array:
@@ -145,7 +159,9 @@ def row_shape(inputs: int | Sequence[int]) -> tuple[int, ...]:
     ------
     TypeError, ValueError
     """
-    sizes = [inputs] if isinstance(inputs, (int, float, np.integer)) else list(inputs)
+    if isinstance(inputs, (int, float, np.integer)):
+        inputs = (check_integer("inputs", inputs, 1),)
+    sizes = check_sequence("inputs", inputs, "(28, 28), or an integer")
     if not sizes:
         raise ShapeError("inputs is empty; give the number of columns")
     return tuple(check_integer("inputs", size, 1) for size in sizes)
@@ -161,9 +177,7 @@ def check_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     ValueError
         For none at all, or one that is used twice.
     """
-    if isinstance(layers, Layer):
-        raise TypeError("layers must be a sequence: Sequential([layer, ...])")
-    layers = tuple(layers)
+    layers = check_sequence("layers", layers, "[cnet.Dense(10)]")
     if not layers:
         raise ValueError("a network needs at least one layer")
     for place, layer in enumerate(layers, 1):
@@ -209,7 +223,7 @@ def check_dtype(dtype: Any) -> str:
         For one that there are no kernels for.
     """
     try:
-        name = np.dtype(dtype).name
+        name = str(dtype) if dtype is None else np.dtype(dtype).name  # NumPy's None is float64
     except TypeError:
         name = str(dtype)
     if name not in DTYPES:

@@ -28,14 +28,23 @@ def as_array(values: Any, what: str) -> Array:
     TypeError
         If it is not numeric.
     """
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise TypeError(
+            f"{what} is a masked array, whose mask would be lost; fill it ({what}.filled(0)) or "
+            "drop the rows that hold masked values"
+        )
     try:
         array = np.asarray(values)
     except ValueError as error:
         raise ShapeError(f"{what} is not rectangular: {error}") from None
-    if array.dtype.kind in "USOcMmV":
+    if array.dtype.kind == "O" and _all_numeric(values):
+        array = values.to_numpy(np.float64, na_value=np.nan)
+    if array.dtype.kind not in "biuf":
+        strings = "turn strings into class indices with np.unique(..., return_inverse=True)"
         hint = {
-            "U": "turn strings into class indices with np.unique(y, return_inverse=True)",
-            "S": "turn strings into class indices with np.unique(y, return_inverse=True)",
+            "U": strings,
+            "S": strings,
+            "T": strings,
             "O": "its columns are not all numeric, or its rows not all of one length; "
             "convert it with np.asarray(..., dtype=np.float32)",
             "c": "pass the real and the imaginary part as columns of their own",
@@ -46,6 +55,12 @@ def as_array(values: Any, what: str) -> Array:
     if not array.dtype.isnative or not array.flags.aligned:
         array = np.require(array, array.dtype.newbyteorder("="), ["A"])
     return array
+
+
+def _all_numeric(values: Any) -> bool:
+    """Return whether it is a pandas frame of numbers, which makes objects of them if some are bool."""
+    kinds = [getattr(dtype, "kind", "O") for dtype in getattr(values, "dtypes", ())]
+    return hasattr(values, "to_numpy") and bool(kinds) and all(kind in "biuf" for kind in kinds)
 
 
 def as_rows(values: Any, what: str, shape: tuple[int, ...] | None, layer: str) -> Array:
@@ -121,7 +136,8 @@ def as_targets(values: Any, what: str, loss: Loss, outputs: int, rows: int) -> S
     array = as_array(values, what)
     if array.ndim == 0 or len(array) != rows:
         got = "a single value" if array.ndim == 0 else f"{len(array)} rows"
-        raise ShapeError(f"x has {rows} rows but {what} has {got}; every row needs its target")
+        x = f"{what.removesuffix('y')}x"
+        raise ShapeError(f"{x} has {rows} rows but {what} has {got}; every row needs its target")
     if loss.takes_labels:
         return _labels(array, what, outputs)
     columns = loss.target_columns(outputs)
@@ -159,10 +175,11 @@ def _labels(array: Array, what: str, outputs: int) -> Array:
     wrong = np.flatnonzero((array < 0) | (array >= outputs)) if array.size else array
     if wrong.size:
         first = wrong[0]
+        remedy = "" if array.min() < 0 else f"give it {int(array.max()) + 1} units, or "
         raise ValueError(
             f"{what}[{first}] is class {array[first]}, but the last layer has {outputs} units: "
-            f"classes 0..{outputs - 1}; give it {int(array.max()) + 1} units, or renumber the "
-            "classes with np.unique(y, return_inverse=True)"
+            f"classes 0..{outputs - 1}; {remedy}renumber the classes with "
+            f"np.unique({what.split()[-1]}, return_inverse=True)"
         )
     return np.ascontiguousarray(array, np.int64)
 
@@ -182,7 +199,7 @@ def _check_bounds(array: Array, what: str, loss: Loss) -> None:
         )
 
 
-def as_weights(values: Any, rows: int) -> Source | None:
+def as_weights(values: Any, what: str, rows: int) -> Source | None:
     """Return sample weights (N,), or None.
 
     Raises
@@ -191,12 +208,12 @@ def as_weights(values: Any, rows: int) -> Source | None:
     """
     if values is None:
         return None
-    array = as_array(values, "sample_weight")
+    array = as_array(values, what)
     if array.shape != (rows,):
-        raise ShapeError(f"sample_weight has shape {array.shape}, expected {(rows,)}: one per row")
+        raise ShapeError(f"{what} has shape {array.shape}, expected {(rows,)}: one per row")
     source = Source(array)
-    check_finite(source, "sample_weight", "give every row a finite weight")
+    check_finite(source, what, "give every row a finite weight")
     if array.size and array.min() < 0:
         first = int(np.flatnonzero(array < 0)[0])
-        raise ValueError(f"sample_weight[{first}] is {array[first]}; weights are not negative")
+        raise ValueError(f"{what}[{first}] is {array[first]}; weights are not negative")
     return source

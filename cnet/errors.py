@@ -6,10 +6,12 @@ what to do about it. Each class is also one of Python's own, so that callers nee
 
 from __future__ import annotations
 
-import difflib
 import math
 import numbers
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
 
 
 class CnetError(Exception):
@@ -34,8 +36,11 @@ class FileFormatError(CnetError, OSError):
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> ValueError:
     """Return the error for a name that is not in a list, with the list and the nearest entry."""
+    import difflib  # an error may take its time; an import may not
+
     names = sorted(known)
     close = difflib.get_close_matches(str(name), names, n=1)
+    close = close or difflib.get_close_matches(str(name).lower(), names, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return ValueError(f"unknown {kind} {name!r}.{hint} Known: {', '.join(names)}.")
 
@@ -97,3 +102,29 @@ def check_integer(name: str, value: object, low: int | None = None) -> int:
     if low is not None and value < low:
         raise ValueError(f"{name} must be at least {low}, got {value!r}")
     return int(value)
+
+
+def check_flag(name: str, value: object) -> bool:
+    """Return a bool, or raise an error that names it: "no" would count as true.
+
+    Raises
+    ------
+    TypeError
+        If it is neither True nor False.
+    """
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    raise TypeError(f"{name} must be True or False, got {value!r}")
+
+
+def check_sequence(name: str, value: object, example: str) -> tuple[Any, ...]:
+    """Return the items of a list, tuple or other iterable, or raise an error that names it.
+
+    Raises
+    ------
+    TypeError
+        If it is none (a string or a dict is none either).
+    """
+    if not isinstance(value, Iterable) or isinstance(value, (str, bytes, Mapping)):
+        raise TypeError(f"{name} must be a sequence such as {example}, got {value!r}")
+    return tuple(value)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import platform
-from importlib.metadata import version as _installed
+import sys
 from typing import Any
 
 import numpy as np
 
 from cnet._core import kernels
+from cnet.version import __version__
 
 
 class Info(dict[str, Any]):
@@ -33,8 +33,8 @@ def info() -> Info:
         "threads": how many a call uses.
     """
     return Info(
-        cnet=_installed("cnet"),
-        python=platform.python_version(),
+        cnet=__version__,
+        python=".".join(map(str, sys.version_info[:3])),
         numpy=np.__version__,
         isa=kernels.isa(),
         isas=kernels.supported_isas(),

@@ -9,19 +9,19 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cnet._core.kernels import random_normal, random_uniform
+from cnet.description import Description
 from cnet.errors import ShapeError, check_number, unknown
 
 Array = npt.NDArray[Any]
 
 
-class Initializer(ABC):
+class Initializer(Description, ABC):
     """Makes the first values of one parameter."""
 
     @abstractmethod
@@ -43,7 +43,6 @@ class Initializer(ABC):
         """
 
 
-@dataclass(frozen=True)
 class Constant(Initializer):
     """Every element the same `value`."""
 
@@ -56,7 +55,6 @@ class Constant(Initializer):
         return np.full(shape, float(self.value))
 
 
-@dataclass(frozen=True)
 class Uniform(Initializer):
     """Uniform between `low` and `high`."""
 
@@ -72,7 +70,6 @@ class Uniform(Initializer):
         return self.low + (self.high - self.low) * u
 
 
-@dataclass(frozen=True)
 class Normal(Initializer):
     """Normal with a mean and a standard deviation; cut off at `bound` deviations if given."""
 
@@ -90,7 +87,6 @@ class Normal(Initializer):
         return self.mean + self.deviation * z
 
 
-@dataclass(frozen=True)
 class VarianceScaling(Initializer):
     """Variance gain / fan, which keeps the size of a signal from layer to layer.
 
@@ -127,7 +123,6 @@ class VarianceScaling(Initializer):
         return Uniform(-limit, limit).sample(shape, seed, step)
 
 
-@dataclass(frozen=True)
 class Orthogonal(Initializer):
     """Orthonormal rows or columns, whichever are fewer, times `gain` (Saxe et al., 2014)."""
 
@@ -145,7 +140,6 @@ class Orthogonal(Initializer):
         return self.gain * (q if shape[0] >= shape[1] else q.T)
 
 
-@dataclass(frozen=True)
 class Identity(Initializer):
     """Ones on the main diagonal times `gain`, zeros elsewhere; the matrix need not be square."""
 
@@ -160,8 +154,7 @@ class Identity(Initializer):
         return self.gain * np.eye(*shape)
 
 
-@dataclass(frozen=True, eq=False)
-class Given(Initializer):
+class Given(Initializer, eq=False):
     """The user's own array, or a function of the shape that returns one."""
 
     values: Any

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -140,7 +139,7 @@ def _decode(raw: bytes) -> tuple[dict[str, Any], dict[str, Array]]:
 
 def _write_atomically(path: Path, parts: list[bytes]) -> None:
     # Opened by hand, since tempfile's files may only be read by their owner.
-    temporary = path.parent / f".{path.name}.{secrets.token_hex(8)}"
+    temporary = path.parent / f".cnet-{os.urandom(8).hex()}"
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
     try:
         with os.fdopen(handle, "wb") as file:

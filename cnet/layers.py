@@ -7,20 +7,20 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Any
 
 from cnet import activations, initializers
 from cnet.activations import ActivationFunction
-from cnet.errors import ShapeError, check_integer
+from cnet.description import Description
+from cnet.errors import ShapeError, check_flag, check_integer
 from cnet.initializers import InitializerLike
 from cnet.program import Program, Row
 
 
-class Layer(ABC):
+class Layer(Description, ABC, eq=False, kw_only=True):
     """What every layer has; two layers are never the same one, even if they are alike."""
 
-    name: str | None
+    name: str | None = None
 
     @property
     def kind(self) -> str:
@@ -60,8 +60,7 @@ class Layer(ABC):
         return None
 
 
-@dataclass(frozen=True, eq=False)
-class Dense(Layer):
+class Dense(Layer, eq=False):
     """A dense (fully connected) layer: y = f(x W + b).
 
     Parameters
@@ -92,17 +91,16 @@ class Dense(Layer):
     inputs: int | None = None
     kernel_initializer: InitializerLike | None = None
     bias_initializer: InitializerLike = "zeros"
-    name: str | None = None
 
     def __post_init__(self) -> None:
-        set_field = object.__setattr__
-        set_field(self, "units", check_integer("units", self.units, 1))
-        set_field(self, "activation", activations.get(self.activation))
+        self._set("units", check_integer("units", self.units, 1))
+        self._set("activation", activations.get(self.activation))
+        check_flag("use_bias", self.use_bias)
         if self.inputs is not None:
-            set_field(self, "inputs", check_integer("inputs", self.inputs, 1))
+            self._set("inputs", check_integer("inputs", self.inputs, 1))
         if self.kernel_initializer is not None:
-            set_field(self, "kernel_initializer", initializers.get(self.kernel_initializer))
-        set_field(self, "bias_initializer", initializers.get(self.bias_initializer))
+            self._set("kernel_initializer", initializers.get(self.kernel_initializer))
+        self._set("bias_initializer", initializers.get(self.bias_initializer))
 
     @property
     def inputs_given(self) -> int | None:
@@ -144,8 +142,7 @@ def _default_kernel(function: ActivationFunction) -> str:
     return "lecun_normal" if function.name == "selu" else "glorot_uniform"
 
 
-@dataclass(frozen=True, eq=False)
-class Activation(Layer):
+class Activation(Layer, eq=False):
     """An activation as a layer of its own: y = f(x).
 
     Parameters
@@ -158,11 +155,10 @@ class Activation(Layer):
 
     activation: str | ActivationFunction
     alpha: float | None = None
-    name: str | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "activation", activations.get(self.activation, self.alpha))
-        object.__setattr__(self, "alpha", None)
+        self._set("activation", activations.get(self.activation, self.alpha))
+        self._set("alpha", None)
 
     def add_to(
         self, program: Program, x: int, shape: tuple[int, ...], name: str
@@ -178,8 +174,7 @@ class Activation(Layer):
         return y, shape
 
 
-@dataclass(frozen=True, eq=False)
-class Flatten(Layer):
+class Flatten(Layer, eq=False):
     """Make a row of an image: (height, width) becomes (height * width,). Costs nothing.
 
     Parameters
@@ -187,7 +182,6 @@ class Flatten(Layer):
     name : str, optional
     """
 
-    name: str | None = None
 
     def add_to(
         self, program: Program, x: int, shape: tuple[int, ...], name: str

@@ -7,7 +7,6 @@ row counts so many times and the division stays by B (as in Keras).
 from __future__ import annotations
 
 from abc import ABC
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,13 +14,13 @@ import numpy.typing as npt
 
 from cnet._core import losses as _losses
 from cnet._core.kernels import LOSSES
-from cnet.errors import ShapeError, check_number, unknown
+from cnet.description import Description
+from cnet.errors import ShapeError, check_flag, check_number, unknown
 
 Array = npt.NDArray[Any]
 
 
-@dataclass(frozen=True)
-class Loss(ABC):
+class Loss(Description, ABC):
     """What every loss has.
 
     Attributes
@@ -55,6 +54,11 @@ class Loss(ABC):
     def takes_labels(self) -> bool:
         """Whether targets are class indices (N,) instead of a matrix."""
         return LOSSES[self.name] == "LABELS"
+
+    @property
+    def takes_probabilities(self) -> bool:
+        """Whether outputs are probabilities, unless it is given logits."""
+        return "crossentropy" in self.name or self.name == "kl_divergence"
 
     def target_columns(self, outputs: int) -> int:
         """Return the columns of a target matrix for so many outputs."""
@@ -111,6 +115,11 @@ class Loss(ABC):
         y = _matrix(outputs, "outputs")
         rows, columns = y.shape
         row = self.row("")[0]
+        if self.takes_probabilities and not getattr(self, "from_logits", False) and (y < 0).any():
+            raise ValueError(
+                f"loss {self.name!r} takes probabilities, but some outputs are below 0; for logits, or "
+                "the outputs of log_softmax, use the loss with from_logits=True"
+            )
         weight = None if sample_weight is None else np.ascontiguousarray(sample_weight, y.dtype)
         if weight is not None and weight.shape != (rows,):
             raise ShapeError(f"sample_weight has shape {weight.shape}, expected {(rows,)}")
@@ -146,14 +155,12 @@ def _matrix(values: npt.ArrayLike, what: str) -> Array:
     return array
 
 
-@dataclass(frozen=True)
 class MeanSquaredError(Loss):
     """`mse`: mean over B and K of (y - t)^2 (`torch.nn.MSELoss`)."""
 
     name = "mse"
 
 
-@dataclass(frozen=True)
 class Quadratic(Loss):
     """`quadratic`: mean over B of 1/2 sum over K of (y - t)^2, the textbooks' loss."""
 
@@ -161,21 +168,18 @@ class Quadratic(Loss):
     mean_over_columns = False
 
 
-@dataclass(frozen=True)
 class RootMeanSquaredError(Loss):
     """`rmse`: the square root of `mse` over the batch."""
 
     name = "rmse"
 
 
-@dataclass(frozen=True)
 class MeanAbsoluteError(Loss):
     """`mae`: mean over B and K of |y - t| (`torch.nn.L1Loss`)."""
 
     name = "mae"
 
 
-@dataclass(frozen=True)
 class Huber(Loss):
     """`huber`: quadratic within `delta`, linear outside (`torch.nn.HuberLoss`)."""
 
@@ -190,16 +194,15 @@ class Huber(Loss):
         return float(self.delta)
 
 
-@dataclass(frozen=True)
 class _CrossEntropy(Loss):
     from_logits: bool = False
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
+        check_flag("from_logits", self.from_logits)
         check_number("label_smoothing", self.label_smoothing, 0, 1, below=True)
 
 
-@dataclass(frozen=True)
 class BinaryCrossentropy(_CrossEntropy):
     """`binary_crossentropy`: mean over B and K of -t log y - (1 - t) log(1 - y).
 
@@ -213,7 +216,6 @@ class BinaryCrossentropy(_CrossEntropy):
     bounds = (0.0, 1.0)
 
 
-@dataclass(frozen=True)
 class CategoricalCrossentropy(_CrossEntropy):
     """`categorical_crossentropy`: mean over B of -sum over K of t log y, one-hot or soft targets.
 
@@ -227,7 +229,6 @@ class CategoricalCrossentropy(_CrossEntropy):
     bounds = (0.0, 1.0)
 
 
-@dataclass(frozen=True)
 class SparseCategoricalCrossentropy(_CrossEntropy):
     """`sparse_categorical_crossentropy`: the same for class indices 0..K-1."""
 
@@ -236,7 +237,6 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
     links = dict.fromkeys(("softmax", "log_softmax"), "sparse_categorical_crossentropy_logits")
 
 
-@dataclass(frozen=True)
 class Poisson(Loss):
     """`poisson`: mean of y - t log y (`torch.nn.PoissonNLLLoss`); merged with an exponential output.
 
@@ -248,8 +248,10 @@ class Poisson(Loss):
     bounds = (0.0, float("inf"))
     from_logits: bool = False
 
+    def __post_init__(self) -> None:
+        check_flag("from_logits", self.from_logits)
 
-@dataclass(frozen=True)
+
 class KLDivergence(Loss):
     """`kl_divergence`: mean over B of sum over K of t (log t - log y).
 
@@ -260,9 +262,12 @@ class KLDivergence(Loss):
     mean_over_columns = False
     links = dict.fromkeys(("softmax", "log_softmax"), "kl_divergence_logits")
     bounds = (0.0, 1.0)
+    from_logits: bool = False
+
+    def __post_init__(self) -> None:
+        check_flag("from_logits", self.from_logits)
 
 
-@dataclass(frozen=True)
 class Hinge(Loss):
     """`hinge`: mean of max(1 - t y, 0), targets -1 and 1 (`keras.losses.Hinge`)."""
 
@@ -270,7 +275,6 @@ class Hinge(Loss):
     bounds = (-1.0, 1.0)
 
 
-@dataclass(frozen=True)
 class SquaredHinge(Loss):
     """`squared_hinge`: mean of max(1 - t y, 0)^2, targets -1 and 1 (`keras.losses.SquaredHinge`)."""
 
@@ -278,7 +282,6 @@ class SquaredHinge(Loss):
     bounds = (-1.0, 1.0)
 
 
-@dataclass(frozen=True)
 class Cosine(Loss):
     """`cosine`: mean over B of 1 - cos(y, t) (`torch.nn.CosineEmbeddingLoss` for alike pairs)."""
 
@@ -286,7 +289,6 @@ class Cosine(Loss):
     mean_over_columns = False
 
 
-@dataclass(frozen=True)
 class Quantile(Loss):
     """`quantile`: the pinball loss of Koenker and Bassett (1978); its minimum is the q-quantile."""
 
@@ -301,7 +303,6 @@ class Quantile(Loss):
         return float(self.q)
 
 
-@dataclass(frozen=True)
 class GaussianNLL(Loss):
     """`gaussian_nll`: -log of a normal density, up to a constant (`torch.nn.GaussianNLLLoss`).
 

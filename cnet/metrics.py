@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from cnet._core.kernels import METRICS
+from cnet.description import Description
 from cnet.errors import unknown
 from cnet.losses import Loss
 
 _NAMES = ("accuracy", *METRICS, "rmse")
 
 
-@dataclass(frozen=True)
-class Metric:
+class Metric(Description):
     """A figure over all rows of a pass.
 
     Parameters

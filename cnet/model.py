@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -14,13 +15,21 @@ from cnet import losses, optimizers, training
 from cnet import metrics as _metrics
 from cnet._core.sources import Source
 from cnet._core.training import Rule
-from cnet.assembly import Built, check_dtype, check_layers, layer_names, row_shape
+from cnet.assembly import Built, check_dtype, check_layers, layer_names, plan, row_shape
 from cnet.data import Array, as_array, as_rows
-from cnet.errors import NotBuiltError, ShapeError, check_integer, check_number, unknown
+from cnet.errors import (
+    NotBuiltError,
+    ShapeError,
+    check_integer,
+    check_number,
+    check_sequence,
+    unknown,
+)
 from cnet.history import History
 from cnet.layers import Layer
 from cnet.losses import Loss
 from cnet.optimizers import Optimizer
+from cnet.program import Program
 from cnet.summary import summary_table
 
 # Arrays of these types go to the compiled core as they are.
@@ -69,7 +78,7 @@ class Sequential:
     ) -> None:
         self.layers = check_layers(layers)
         self.dtype = check_dtype(dtype)
-        self.seed = secrets.randbits(48) if seed is None else check_integer("seed", seed, 0)
+        self.seed = int.from_bytes(os.urandom(6), "little") if seed is None else check_integer("seed", seed, 0)
         if self.seed >= 1 << 64:
             raise ValueError(f"seed must be below 2**64, got {seed}")
         self.scale = 1.0 if scale is None else check_number("scale", scale)
@@ -117,11 +126,22 @@ class Sequential:
             )
         return self
 
-    def build_for(self, x: Any) -> None:
-        """Build for the rows of x, unless that is done."""
-        if self._built is None:
+    def plan(self, inputs: int | Sequence[int]) -> Program:
+        """Translate the layers for rows of a shape, without laying out memory."""
+        return plan(self.layers, self._names, row_shape(inputs))
+
+    @contextmanager
+    def building_for(self, x: Any) -> Iterator[None]:
+        """Build for the rows of x, unless that is done; undone if what is checked then fails."""
+        before = self._built
+        if before is None:
             shape = as_array(x, "x").shape[1:]
             self.build(shape or as_rows(x, "x", None, self._names[0]).shape[1:])
+        try:
+            yield
+        except BaseException:
+            self._built = before
+            raise
 
     def compile(
         self,
@@ -149,7 +169,8 @@ class Sequential:
         ValueError, TypeError
             For unknown names, or a loss that does not fit the last layer.
         """
-        metrics = (metrics,) if isinstance(metrics, str) else tuple(metrics)
+        metrics = [metrics] if isinstance(metrics, str) else metrics
+        metrics = check_sequence("metrics", metrics, "['accuracy']")
         for name in metrics:
             if name not in _metrics.names():
                 raise unknown("metric", name, _metrics.names())
@@ -302,8 +323,8 @@ class Sequential:
         as `fit`
         """
         _ = self.compiled
-        self.build_for(x)
-        data = training.prepare(self, x, y, sample_weight)
+        with self.building_for(x):
+            data = training.prepare(self, x, y, sample_weight)
         work = training.batches(self, data, data.rows, self.rule)
         work.begin()
         work.reset_sums()
@@ -355,8 +376,11 @@ class Sequential:
         """
         built = self._built if self._built is not None else self.built
         # The one way that need not be looked at any closer, for the sake of one-row calls.
-        if not (type(x) is np.ndarray and x.shape[1:] == built.shape and x.dtype in _DIRECT):
+        direct = type(x) is np.ndarray and x.ndim == 2 and x.dtype in _DIRECT
+        if not direct or x.shape[1:] != built.shape:
             x = as_rows(x, "x", built.shape, self._names[0])
+        if out is not None and np.may_share_memory(x, out):
+            raise ValueError("out must not overlap x, which is still read while out is written")
         return built.core.predict(x, out, self.scale)
 
     def predict_classes(self, x: Any) -> npt.NDArray[np.int64]:
@@ -445,6 +469,7 @@ class Sequential:
             For another number of arrays, or another shape of one.
         """
         names = list(self.parameters)
+        weights = check_sequence("weights", weights, "net.get_weights()")
         if len(weights) != len(names):
             raise ShapeError(f"got {len(weights)} arrays, expected {len(names)}: {', '.join(names)}")
         self.built.set_arrays(dict(zip(names, weights, strict=True)))

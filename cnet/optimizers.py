@@ -7,13 +7,12 @@ network that it trains, so one description may serve many networks.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 
-from cnet.errors import check_number, unknown
+from cnet.description import Description
+from cnet.errors import check_flag, check_number, unknown
 
 
-@dataclass(frozen=True, kw_only=True)
-class Optimizer(ABC):
+class Optimizer(Description, ABC, kw_only=True):
     """What every optimizer has.
 
     Parameters
@@ -34,6 +33,9 @@ class Optimizer(ABC):
     def __post_init__(self) -> None:
         check_number("learning_rate", self.learning_rate, 0)
         check_number("weight_decay", self.weight_decay, 0)
+        for name in ("decoupled_weight_decay", "nesterov", "centered"):
+            if hasattr(self, name):
+                check_flag(name, getattr(self, name))
         for name in ("momentum", "rho", "beta_1", "beta_2"):
             if hasattr(self, name):
                 check_number(name, getattr(self, name), 0, 1, below=True)
@@ -67,7 +69,6 @@ class Optimizer(ABC):
         return 0.0
 
 
-@dataclass(frozen=True)
 class SGD(Optimizer):
     """Gradient descent, plain, with momentum or Nesterov's: `torch.optim.SGD`.
 
@@ -93,7 +94,6 @@ class SGD(Optimizer):
         return (self.momentum, 0.0, 0.0, 0.0)
 
 
-@dataclass(frozen=True)
 class AdaGrad(Optimizer):
     """Duchi et al. (2011), `torch.optim.Adagrad`: s += g^2;  p -= rate g / (sqrt(s) + epsilon).
 
@@ -117,7 +117,6 @@ class AdaGrad(Optimizer):
         return self.initial_accumulator
 
 
-@dataclass(frozen=True)
 class AdaDelta(Optimizer):
     """Zeiler (2012), `torch.optim.Adadelta`: steps scaled by the size of earlier steps."""
 
@@ -133,7 +132,6 @@ class AdaDelta(Optimizer):
         return (self.rho, 0.0, self.epsilon, 0.0)
 
 
-@dataclass(frozen=True)
 class RMSprop(Optimizer):
     """Hinton (2012), `torch.optim.RMSprop`: s = rho s + (1 - rho) g^2;  p -= rate g / (sqrt(s) + eps).
 
@@ -155,7 +153,6 @@ class RMSprop(Optimizer):
         return (self.rho, 0.0, self.epsilon, self.momentum)
 
 
-@dataclass(frozen=True)
 class Adam(Optimizer):
     """Kingma and Ba (2015), `torch.optim.Adam`, bias-corrected."""
 
@@ -169,15 +166,13 @@ class Adam(Optimizer):
         return "adam"
 
 
-@dataclass(frozen=True)
 class AdamW(Adam):
     """Loshchilov and Hutter (2019), `torch.optim.AdamW`: Adam with decoupled weight decay."""
 
-    weight_decay: float = 0.01
-    decoupled_weight_decay: bool = True
+    weight_decay = 0.01
+    decoupled_weight_decay = True
 
 
-@dataclass(frozen=True)
 class AMSGrad(Adam):
     """Reddi et al. (2018), `torch.optim.Adam(amsgrad=True)`: the largest second moment so far."""
 
@@ -186,7 +181,6 @@ class AMSGrad(Adam):
         return "amsgrad"
 
 
-@dataclass(frozen=True)
 class Adamax(Adam):
     """Kingma and Ba (2015), `torch.optim.Adamax`: Adam with the infinity norm."""
 
@@ -197,7 +191,6 @@ class Adamax(Adam):
         return "adamax"
 
 
-@dataclass(frozen=True)
 class Nadam(Adam):
     """Dozat (2016), `torch.optim.NAdam`: Adam with Nesterov's momentum.
 
@@ -215,14 +208,13 @@ class Nadam(Adam):
         return (self.beta_1, self.beta_2, self.epsilon, self.momentum_decay)
 
 
-@dataclass(frozen=True)
 class Lion(Optimizer):
     """Chen et al. (2023), algorithm 2: the sign of an interpolated momentum; decay is decoupled."""
 
     learning_rate: float = 1e-4
     beta_1: float = 0.9
     beta_2: float = 0.99
-    decoupled_weight_decay: bool = True
+    decoupled_weight_decay = True
 
     @property
     def rule(self) -> str:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from typing import Any
 
 from cnet.activations import ActivationFunction
+from cnet.description import Description
 from cnet.initializers import Initializer
 
 # Parameters begin at multiples of so many elements: 64 bytes in float32, 128 in float64.
 _ALIGNMENT = 16
 
 
-@dataclass(frozen=True)
-class Parameter:
+class Parameter(Description):
     """A named array in the arena."""
 
     name: str
@@ -28,8 +27,7 @@ class Parameter:
         return math.prod(self.shape)
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Description):
     """A line of `summary`: one layer as it was built."""
 
     name: str
@@ -39,15 +37,15 @@ class Row:
     activation: ActivationFunction
 
 
-@dataclass
 class Program:
     """Collects what `cnet._core.network.Network` is made from, in the order of the forward pass."""
 
-    widths: list[int] = field(default_factory=list)
-    operations: list[dict[str, Any]] = field(default_factory=list)
-    parameters: list[Parameter] = field(default_factory=list)
-    rows: list[Row] = field(default_factory=list)
-    size: int = 0
+    def __init__(self) -> None:
+        self.widths: list[int] = []
+        self.operations: list[dict[str, Any]] = []
+        self.parameters: list[Parameter] = []
+        self.rows: list[Row] = []
+        self.size = 0
 
     def slot(self, width: int) -> int:
         """Add a slot of so many columns and return its index."""

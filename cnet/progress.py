@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
 import time
 from typing import TextIO
@@ -78,7 +78,7 @@ class Progress:
             self._stream.flush()
 
     def _paint(self, line: str) -> None:
-        line = line[: shutil.get_terminal_size().columns - 1]
+        line = line[: _columns(self._stream) - 1]
         self._stream.write("\r" + line.ljust(self._width))
         self._stream.flush()
         self._width = len(line)
@@ -90,3 +90,11 @@ def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def _columns(stream: TextIO) -> int:
+    """Return the width of the terminal, which may change while it is written to."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80

@@ -6,13 +6,16 @@ Files, pickles and copies are made from it. Descriptions (layers, losses, optimi
 
 from __future__ import annotations
 
+import copy
 import copyreg
-import dataclasses
 from typing import Any
+
+import numpy as np
 
 from cnet import initializers, layers, losses, optimizers
 from cnet.activations import ActivationFunction
 from cnet.data import Array
+from cnet.description import Description
 from cnet.errors import FileFormatError, check_integer
 from cnet.history import History
 from cnet.initializers import Given
@@ -24,15 +27,17 @@ _DESCRIPTIONS: dict[str, Any] = {
     cls.__name__: cls
     for module in (initializers, layers, losses, optimizers)
     for cls in vars(module).values()
-    if isinstance(cls, type) and dataclasses.is_dataclass(cls) and cls.__module__ == module.__name__
+    if isinstance(cls, type) and issubclass(cls, Description) and cls.__module__ == module.__name__
 } | {"ActivationFunction": ActivationFunction}
 
 
 def _describe(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()  # a NumPy number is as good as Python's, but JSON knows none
     if isinstance(value, Given):
         return None  # the user's own first values are history once the weights are there
-    if dataclasses.is_dataclass(value):
-        fields = {f.name: _describe(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Description):
+        fields = {name: _describe(getattr(value, name)) for name in value.fields}
         return {"kind": type(value).__name__} | fields
     return value
 
@@ -103,6 +108,10 @@ def restore(config: dict[str, Any], arrays: dict[str, Array]) -> Sequential:
         dtype=config["dtype"],
         scale=config["scale"],
     )
+    # Before memory is laid out: a damaged size must not ask for more than the file itself holds.
+    for parameter in net.plan(config["input_shape"]).parameters:
+        if parameter.name not in arrays or arrays[parameter.name].shape != parameter.shape:
+            raise FileFormatError(f"{parameter.name} should be there in shape {parameter.shape}")
     net.build(config["input_shape"])
     net.passes = check_integer("passes", config["passes"], 0)
     expected = dict(net.parameters)
@@ -132,12 +141,12 @@ def _reduce(net: Sequential) -> tuple[Any, tuple[Any, ...]]:
         return _unbuilt, (net.layers, net.seed, net.dtype, net.scale, net.is_compiled and net.compiled)
     config, arrays = state_of(net)
     copies = {name: array.copy() for name, array in arrays.items()}
-    return _unpickle, (config, copies, net.history.rows)
+    return _unpickle, (config, copies, copy.deepcopy(net.history))
 
 
-def _unpickle(config: dict[str, Any], arrays: dict[str, Array], rows: Any) -> Sequential:
+def _unpickle(config: dict[str, Any], arrays: dict[str, Array], history: History) -> Sequential:
     net = restore(config, arrays)
-    net.history = History(rows)
+    net.history = history
     return net
 
 

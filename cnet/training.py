@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +13,8 @@ from cnet import metrics as _metrics
 from cnet._core.kernels import random_order
 from cnet._core.sources import Source
 from cnet._core.training import Batches, Rule
-from cnet.data import Array, as_rows, as_targets, as_weights, check_finite
+from cnet.data import Array, as_array, as_rows, as_targets, as_weights, check_finite
+from cnet.description import Description
 from cnet.errors import CnetError, NonFiniteError, ShapeError, check_integer, check_number
 from cnet.history import History
 from cnet.losses import Loss
@@ -30,8 +30,7 @@ SLICE = 0.05
 EVALUATION_ROWS = 1024
 
 
-@dataclass(frozen=True)
-class Compiled:
+class Compiled(Description):
     """What `compile` was given, checked against the network."""
 
     optimizer: Optimizer
@@ -39,8 +38,7 @@ class Compiled:
     metrics: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Dataset:
+class Dataset(Description, eq=False):
     """Rows, targets and weights, checked and ready to be read."""
 
     x: Source
@@ -67,7 +65,7 @@ def prepare(net: Sequential, x: Any, y: Any, sample_weight: Any, what: str = "")
         raise ShapeError(f"{name} has no rows; there is nothing to learn from")
     source = Source(rows, net.scale)
     targets = as_targets(y, f"{what}y", net.compiled.loss, net.built.outputs, len(rows))
-    weights = as_weights(sample_weight, len(rows))
+    weights = as_weights(sample_weight, f"{what}sample_weight", len(rows))
     check_finite(source, name, "drop or impute these rows (np.nan_to_num fills them with zeros)")
     return Dataset(source, targets, weights, len(rows))
 
@@ -155,14 +153,18 @@ def split(x: Any, y: Any, sample_weight: Any, share: float) -> tuple[Any, Any]:
     (x, y, sample_weight), (x, y, sample_weight)
     """
     check_number("validation_split", share, 0, 1, below=True)
-    x, y = (a if hasattr(a, "shape") else np.asarray(a) for a in (x, y))
-    rows = x.shape[0] if x.shape else 0
-    if y.shape and y.shape[0] != rows:
-        raise ShapeError(f"x has {rows} rows but y has {y.shape[0]} rows; every row needs its target")
+    x = x if hasattr(x, "shape") else as_array(x, "x")
+    y = y if hasattr(y, "shape") else as_array(y, "y")
+    rows, targets = (a.shape[0] if a.shape else 0 for a in (x, y))
+    if targets != rows:
+        raise ShapeError(f"x has {rows} rows but y has {targets} rows; every row needs its target")
     keep = rows - int(rows * share)
     if keep in (0, rows):
         raise ShapeError(f"validation_split={share} of {rows} rows leaves a part without rows")
-    weights = None if sample_weight is None else np.asarray(sample_weight)
+    weights = None if sample_weight is None else as_array(sample_weight, "sample_weight")
+    if weights is not None and weights.shape != (rows,):
+        shape = weights.shape
+        raise ShapeError(f"sample_weight has shape {shape}, expected {(rows,)}: one per row")
     halves = [
         (_take(x, part), _take(y, part), None if weights is None else weights[part])
         for part in (slice(keep), slice(keep, None))
@@ -200,22 +202,28 @@ def fit(
         raise ValueError("give validation_data or validation_split, not both")
     if validation_split:
         (x, y, sample_weight), validation_data = split(x, y, sample_weight, validation_split)
-    if validation_data is not None and len(validation_data) not in (2, 3):
-        raise ValueError(
-            f"validation_data must be (x, y) or (x, y, sample_weight), got {len(validation_data)} items"
-        )
-    net.build_for(x)
-    data = prepare(net, x, y, sample_weight)
-    check = None
-    if validation_data is not None:
-        x_check, y_check, *rest = validation_data
-        check = prepare(net, x_check, y_check, rest[0] if rest else None, "validation ")
-    resolve_metrics(net)
-    run = Run(net, data, check, batch_size or data.rows, shuffle, steps_per_epoch)
+    if validation_data is not None and not (
+        isinstance(validation_data, (tuple, list)) and len(validation_data) in (2, 3)
+    ):
+        got = type(validation_data).__name__
+        if isinstance(validation_data, (tuple, list)):
+            got = f"{len(validation_data)} items"
+        raise ValueError(f"validation_data must be (x, y) or (x, y, sample_weight), got {got}")
+    with net.building_for(x):
+        data = prepare(net, x, y, sample_weight)
+        check = None
+        if validation_data is not None:
+            x_check, y_check, *rest = validation_data
+            check = prepare(net, x_check, y_check, rest[0] if rest else None, "validation ")
+    run = Run(net, data, check, min(batch_size or data.rows, data.rows), shuffle, steps_per_epoch)
     note = ""
     try:
         for _ in range(epochs):
             run.epoch(progress, epochs)
+        # What the very last step has written, no loss has been computed with yet.
+        error = _diagnose_parameters(net, f"after epoch {epochs}")
+        if error is not None:
+            raise error
     except KeyboardInterrupt:
         # The batch that was running is finished: parameters, optimizer and history are whole.
         run.history.interrupted = True
@@ -282,6 +290,10 @@ class Run:
 def diagnose(net: Sequential, work: Batches, epoch: int) -> CnetError:
     """Return the error for a batch whose loss was not finite: where it arose, and the likely cause."""
     where = f"epoch {epoch}, batch {work.position // work.batch_size + 1}"
+    return _diagnose_parameters(net, where) or _diagnose_batch(net, work, where)
+
+
+def _diagnose_parameters(net: Sequential, where: str) -> CnetError | None:
     for name, values in net.parameters.items():
         if not np.isfinite(values).all():
             return NonFiniteError(
@@ -289,12 +301,21 @@ def diagnose(net: Sequential, work: Batches, epoch: int) -> CnetError:
                 f"the learning rate ({net.rule.settings[0]:g}): try a tenth of it. The network keeps "
                 "these parameters; set_weights or a saved file brings good ones back"
             )
+    return None
+
+
+def _diagnose_batch(net: Sequential, work: Batches, where: str) -> CnetError:
     found = work.first_nonfinite_slot()
     if found is None:
         return NonFiniteError(
             f"{where}: the loss is {work.last_loss}, though all outputs are finite: loss "
             f"{net.compiled.loss.name!r} overflows or takes the logarithm of zero or less at the "
             "outputs reached; check the range of y and the last activation. The batch changed nothing"
+        )
+    if found[0] == 0:
+        return NonFiniteError(
+            f"{where}: x is finite, but not in {net.dtype}, first at row {found[1]} of the batch; "
+            "scale its columns to about -1..1. The batch changed nothing"
         )
     layer = net.built.layer_of_slot(found[0])
     return NonFiniteError(

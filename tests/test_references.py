@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from golden import TOLERANCE, assert_close, size_of, sizes_along
-from golden.torch_losses import LOSSES
+from golden.torch_losses import LOSSES, soft_targets
 
 import cnet
 
@@ -15,12 +15,14 @@ each_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
 
 @pytest.fixture(autouse=True)
-def double_scalars():
+def torch_settings():
     """Torch keeps a few running scalars of its optimizers in the default dtype."""
-    before = torch.get_default_dtype()
+    dtype, threads = torch.get_default_dtype(), torch.get_num_threads()
     torch.set_default_dtype(torch.float64)
+    torch.set_num_threads(1)  # more of them cost far more than tensors as small as these
     yield
-    torch.set_default_dtype(before)
+    torch.set_default_dtype(dtype)
+    torch.set_num_threads(threads)
 
 
 def tensor(array, **options):
@@ -63,8 +65,8 @@ class Pair:
         self.net.build(inputs)
         self.tensors = {}
         for name, parameter in self.net.parameters.items():
-            # Small enough that exp of exp of exp stays near 1.
-            limit = 0.3 if parameter.ndim == 1 else parameter.shape[0] ** -0.5
+            # Small, or four exponentials in a row lose digits of float32 in every program.
+            limit = 0.3 if parameter.ndim == 1 else 0.7 * parameter.shape[0] ** -0.5
             parameter[:] = rng.uniform(-limit, limit, parameter.shape)
             self.tensors[name] = tensor(parameter, requires_grad=True)
 
@@ -221,6 +223,8 @@ def test_merged_losses_at_extreme_logits(name, dtype, size):
     rng = np.random.default_rng(31)
     logits = (size * rng.choice([-1.0, -0.5, 0.5, 1.0], (20, UNITS))).astype(dtype)
     targets = make_targets(case, rng, 20, dtype)
+    # softmax - t is a difference for soft targets, rounded like numbers near 1; nothing else is.
+    floor = 0.1 if case.targets is soft_targets else 1e-5
     net = cnet.Sequential([cnet.Dense(UNITS, case.activation)], dtype=dtype)
     net.build(UNITS)
     net.compile(optimizer=cnet.SGD(learning_rate=0.1), loss=case.loss)
@@ -233,7 +237,7 @@ def test_merged_losses_at_extreme_logits(name, dtype, size):
         value, gradient = value.item(), torch_z.grad.numpy()[0]
         found = net.train_on_batch(z, t)["loss"]
         assert_close(found, value, max(abs(value), 1e-5), TOLERANCE[dtype], "loss")
-        assert_close(net.gradients["dense_1.bias"], gradient, np.maximum(np.abs(gradient), 1e-5),
+        assert_close(net.gradients["dense_1.bias"], gradient, np.maximum(np.abs(gradient), floor),
                      TOLERANCE[dtype], "gradient of the logits")
 
 

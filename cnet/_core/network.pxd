@@ -28,6 +28,7 @@ cdef class Network:
     cdef readonly size_t tape_rows
 
     cdef int set_op(self, cnet_op *op, dict operation) except -1
+    cdef void *address_of_result(self, object out, Py_ssize_t n) except NULL
     cdef bint is_plain(self, const cnet_source *source) noexcept
     cdef void infer(self, Workspace work, const cnet_source *source, bint plain, size_t first,
                     char *to) noexcept nogil

@@ -8,7 +8,8 @@ program itself is never written after it is built.
 import numpy as np
 
 from cpython.buffer cimport (
-    PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer,
+    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release,
+    PyObject_GetBuffer,
 )
 from libc.stdlib cimport calloc, free
 
@@ -207,9 +208,11 @@ cdef class Network:
             n = source.rows
             if out is None:
                 out = np.empty((n, self.outputs), self.numpy_dtype)
-            if n == 0 or self.outputs == 0:
+                to = <char *>address(out)
+            else:
+                to = <char *>self.address_of_result(out, n)
+            if n == 0:
                 return out
-            to = <char *>address(out)
             chunk = min(n, INFERENCE_ROWS)
             # Taking and returning the spare are single steps under the GIL.
             work, self.spare = self.spare, None
@@ -225,6 +228,30 @@ cdef class Network:
             return out
         finally:
             PyBuffer_Release(&view)
+
+    cdef void *address_of_result(self, object out, Py_ssize_t n) except NULL:
+        """Where to write n rows of outputs, once it is sure that they fit there."""
+        cdef Py_buffer view
+        cdef bint fits
+        cdef void *to
+        try:
+            PyObject_GetBuffer(out, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | PyBUF_WRITABLE)
+        except (BufferError, ValueError, TypeError):
+            fits, to = False, NULL
+        else:
+            fits = (view.ndim == 2 and view.shape[0] == n and view.shape[1] == self.outputs
+                    and view.format[0] == (c"f" if self.dtype == CNET_F32 else c"d")
+                    and view.format[1] == 0)
+            to = view.buf
+            PyBuffer_Release(&view)
+        if not fits:
+            got = (f"{getattr(out, 'dtype', type(out).__name__)} of shape "
+                   f"{getattr(out, 'shape', '?')}")
+            raise ValueError(
+                f"out must be a writable, C-contiguous array of {self.numpy_dtype} and shape "
+                f"{(n, self.outputs)}; got {got}"
+            )
+        return to
 
     cdef bint is_plain(self, const cnet_source *source) noexcept:
         cdef size_t size = self.itemsize

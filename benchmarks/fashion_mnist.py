@@ -131,9 +131,9 @@ def render(outcomes: Mapping[Recipe, Outcome], machine: Mapping[str, str], comma
     lines += [
         "",
         "Hidden layers are relu, the last one is softmax with the sparse cross-entropy; weights "
-        "are cnet's defaults, float32. Pixels are divided by 255 while batches are gathered, nothing "
-        "else is done to the images. The figures are those after the last epoch. Seconds include "
-        "the evaluation of the 10,000 test images after every epoch.",
+        "are cnet's defaults, float32. Pixels are divided by 255 while batches are gathered, "
+        "nothing else is done to the images. The figures are those after the last epoch. Seconds "
+        "include the evaluation of the 10,000 test images after every epoch.",
         "",
     ]
     lines += table(
@@ -163,7 +163,7 @@ def render(outcomes: Mapping[Recipe, Outcome], machine: Mapping[str, str], comma
     lines += [
         "",
         "87.1 % is what is published for scikit-learn's `MLPClassifier` with one hidden layer of "
-        "100 relu units (Xiao, Rasul, Vollgraf: Fashion-MNIST, arXiv:1708.07747, table 3).",
+        "100 relu units (Xiao, Rasul, Vollgraf: Fashion-MNIST, arXiv:1708.07747).",
         "",
     ]
     for recipe, outcome in outcomes.items():

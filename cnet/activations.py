@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
 from cnet._core import activations as _activations
 from cnet._core.kernels import ACTIVATIONS
+from cnet.arrays import Array, ArrayLike
 from cnet.description import Description
 from cnet.errors import check_number, unknown
-
-Array = npt.NDArray[Any]
 
 RELU_FAMILY = frozenset({"relu", "leaky_relu", "relu6", "elu", "gelu", "gelu_tanh", "silu", "mish"})
 
@@ -53,7 +49,7 @@ class ActivationFunction(Description):
         else:
             self._set("alpha", check_number("alpha", self.alpha, 0))
 
-    def __call__(self, x: npt.ArrayLike) -> Array:
+    def __call__(self, x: ArrayLike) -> Array:
         """Return f(x).
 
         Parameters
@@ -71,7 +67,7 @@ class ActivationFunction(Description):
         _activations.forward(self.name, rows, y.reshape(rows.shape), self.alpha or 0.0)
         return y
 
-    def gradient(self, x: npt.ArrayLike, dy: npt.ArrayLike) -> Array:
+    def gradient(self, x: ArrayLike, dy: ArrayLike) -> Array:
         """Return dL/dx for dL/dy by the chain rule: dy f'(x).
 
         Parameters
@@ -101,7 +97,7 @@ class ActivationFunction(Description):
         return self.name if self.alpha == default else f"{self.name}({self.alpha:g})"
 
 
-def _floats(x: npt.ArrayLike) -> Array:
+def _floats(x: ArrayLike) -> Array:
     x = np.asarray(x)
     return np.ascontiguousarray(x, np.float32 if x.dtype == np.float32 else np.float64)
 

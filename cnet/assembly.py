@@ -10,7 +10,8 @@ import numpy as np
 
 from cnet import metrics
 from cnet._core.network import Network
-from cnet.data import Array, as_array
+from cnet.arrays import Array
+from cnet.data import as_array
 from cnet.errors import ShapeError, check_integer, check_sequence, unknown
 from cnet.layers import Layer
 from cnet.losses import Loss

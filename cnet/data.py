@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from cnet._core.sources import Source
+from cnet.arrays import Array
 from cnet.errors import NonFiniteError, ShapeError
 from cnet.losses import Loss
-
-Array = npt.NDArray[Any]
 
 
 def as_array(values: Any, what: str) -> Array:

@@ -30,8 +30,8 @@ class _Signature:
 
 def _annotation(owner: type, name: str) -> Any:
     for cls in owner.__mro__:
-        if name in cls.__dict__.get("__annotations__", {}):
-            return cls.__dict__["__annotations__"][name]
+        if name in inspect.get_annotations(cls):
+            return inspect.get_annotations(cls)[name]
     return inspect.Parameter.empty
 
 
@@ -59,7 +59,7 @@ class Description:
     def __init_subclass__(cls, *, eq: bool = True, kw_only: bool = False) -> None:
         own = tuple(
             name
-            for name, annotation in cls.__dict__.get("__annotations__", {}).items()
+            for name, annotation in inspect.get_annotations(cls).items()
             if not str(annotation).startswith("ClassVar")
         )
         cls.fields = cls.fields + tuple(name for name in own if name not in cls.fields)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+
+from cnet.arrays import Floats
 
 
 class History:
@@ -50,7 +51,7 @@ class History:
         """Return the number of epochs."""
         return len(self._rows)
 
-    def to_dict(self) -> dict[str, npt.NDArray[np.float64]]:
+    def to_dict(self) -> dict[str, Floats]:
         """Return {quantity: float64 array (epochs,)}; NaN where an epoch has no such value."""
         return {key: np.array(self[key]) for key in self.keys()}
 

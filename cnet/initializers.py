@@ -12,13 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from cnet._core.kernels import random_normal, random_uniform
+from cnet.arrays import Array, ArrayLike
 from cnet.description import Description
 from cnet.errors import ShapeError, check_number, unknown
-
-Array = npt.NDArray[Any]
 
 
 class Initializer(Description, ABC):
@@ -186,7 +184,7 @@ _NAMES: dict[str, Initializer] = {
     "identity": Identity(),
 }
 
-InitializerLike = str | Initializer | npt.ArrayLike | Callable[[tuple[int, ...]], npt.ArrayLike]
+InitializerLike = str | Initializer | ArrayLike | Callable[[tuple[int, ...]], ArrayLike]
 
 
 def names() -> tuple[str, ...]:

@@ -8,7 +8,6 @@ here opens there, and the tests hold the two to it. Nothing in a file is ever ex
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from cnet.data import Array
+from cnet.arrays import Array
 from cnet.errors import FileFormatError
 from cnet.model import Sequential
 from cnet.state import restore, state_of
@@ -81,6 +80,8 @@ def load(path: str | os.PathLike[str]) -> Sequential:
 
 
 def _encode(config: dict[str, Any], arrays: dict[str, Array]) -> list[bytes]:
+    import json  # costs as much as all of cnet's own modules; only files need it
+
     header: dict[str, Any] = {"__metadata__": {"format": "cnet", "cnet": json.dumps(config)}}
     at, parts = 0, []
     for name, array in arrays.items():
@@ -99,6 +100,8 @@ def _encode(config: dict[str, Any], arrays: dict[str, Array]) -> list[bytes]:
 
 
 def _decode(raw: bytes) -> tuple[dict[str, Any], dict[str, Array]]:
+    import json
+
     if len(raw) < 8:
         raise FileFormatError(f"a file of {len(raw)} bytes is no safetensors file")
     length = int.from_bytes(raw[:8], "little")

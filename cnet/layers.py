@@ -182,7 +182,6 @@ class Flatten(Layer, eq=False):
     name : str, optional
     """
 
-
     def add_to(
         self, program: Program, x: int, shape: tuple[int, ...], name: str
     ) -> tuple[int, tuple[int, ...]]:

@@ -7,17 +7,15 @@ row counts so many times and the division stays by B (as in Keras).
 from __future__ import annotations
 
 from abc import ABC
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from cnet._core import losses as _losses
 from cnet._core.kernels import LOSSES
+from cnet.arrays import Array, ArrayLike
 from cnet.description import Description
 from cnet.errors import ShapeError, check_flag, check_number, unknown
-
-Array = npt.NDArray[Any]
 
 
 class Loss(Description, ABC):
@@ -72,7 +70,7 @@ class Loss(Description, ABC):
         return (merged, True) if merged else (self.name, False)
 
     def __call__(
-        self, outputs: npt.ArrayLike, targets: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
+        self, outputs: ArrayLike, targets: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> float:
         """Return the loss of a batch.
 
@@ -95,7 +93,7 @@ class Loss(Description, ABC):
         return self._evaluate(outputs, targets, sample_weight, None)
 
     def gradient(
-        self, outputs: npt.ArrayLike, targets: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None
+        self, outputs: ArrayLike, targets: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> Array:
         """Return the gradient of the loss with respect to the outputs, (B, K).
 
@@ -107,9 +105,9 @@ class Loss(Description, ABC):
 
     def _evaluate(
         self,
-        outputs: npt.ArrayLike,
-        targets: npt.ArrayLike,
-        sample_weight: npt.ArrayLike | None,
+        outputs: ArrayLike,
+        targets: ArrayLike,
+        sample_weight: ArrayLike | None,
         gradient: Array | None,
     ) -> float:
         y = _matrix(outputs, "outputs")
@@ -147,7 +145,7 @@ class Loss(Description, ABC):
         )
 
 
-def _matrix(values: npt.ArrayLike, what: str) -> Array:
+def _matrix(values: ArrayLike, what: str) -> Array:
     array = np.asarray(values)
     array = np.ascontiguousarray(array, np.float32 if array.dtype == np.float32 else np.float64)
     if array.ndim != 2:
@@ -212,7 +210,7 @@ class BinaryCrossentropy(_CrossEntropy):
     """
 
     name = "binary_crossentropy"
-    links = {"sigmoid": "binary_crossentropy_logits"}
+    links: ClassVar = {"sigmoid": "binary_crossentropy_logits"}
     bounds = (0.0, 1.0)
 
 
@@ -244,7 +242,7 @@ class Poisson(Loss):
     """
 
     name = "poisson"
-    links = {"exponential": "poisson_logits"}
+    links: ClassVar = {"exponential": "poisson_logits"}
     bounds = (0.0, float("inf"))
     from_logits: bool = False
 

@@ -9,14 +9,14 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from cnet import losses, optimizers, training
 from cnet import metrics as _metrics
 from cnet._core.sources import Source
 from cnet._core.training import Rule
+from cnet.arrays import Array, Integers
 from cnet.assembly import Built, check_dtype, check_layers, layer_names, plan, row_shape
-from cnet.data import Array, as_array, as_rows
+from cnet.data import as_array, as_rows
 from cnet.errors import (
     NotBuiltError,
     ShapeError,
@@ -78,7 +78,8 @@ class Sequential:
     ) -> None:
         self.layers = check_layers(layers)
         self.dtype = check_dtype(dtype)
-        self.seed = int.from_bytes(os.urandom(6), "little") if seed is None else check_integer("seed", seed, 0)
+        drawn = int.from_bytes(os.urandom(6), "little")
+        self.seed = drawn if seed is None else check_integer("seed", seed, 0)
         if self.seed >= 1 << 64:
             raise ValueError(f"seed must be below 2**64, got {seed}")
         self.scale = 1.0 if scale is None else check_number("scale", scale)
@@ -383,7 +384,7 @@ class Sequential:
             raise ValueError("out must not overlap x, which is still read while out is written")
         return built.core.predict(x, out, self.scale)
 
-    def predict_classes(self, x: Any) -> npt.NDArray[np.int64]:
+    def predict_classes(self, x: Any) -> Integers:
         """Return class indices (N,): the largest output, or whether a single one is above 1/2.
 
         Parameters and errors are those of `predict`.

@@ -14,7 +14,7 @@ import numpy as np
 
 from cnet import initializers, layers, losses, optimizers
 from cnet.activations import ActivationFunction
-from cnet.data import Array
+from cnet.arrays import Array
 from cnet.description import Description
 from cnet.errors import FileFormatError, check_integer
 from cnet.history import History

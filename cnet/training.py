@@ -13,7 +13,8 @@ from cnet import metrics as _metrics
 from cnet._core.kernels import random_order
 from cnet._core.sources import Source
 from cnet._core.training import Batches, Rule
-from cnet.data import Array, as_array, as_rows, as_targets, as_weights, check_finite
+from cnet.arrays import Array
+from cnet.data import as_array, as_rows, as_targets, as_weights, check_finite
 from cnet.description import Description
 from cnet.errors import CnetError, NonFiniteError, ShapeError, check_integer, check_number
 from cnet.history import History

@@ -11,6 +11,7 @@ from gradcheck import (
     assert_gradient,
     differences,
     elementwise_differences,
+    kink_distance,
     off_kinks,
 )
 
@@ -29,15 +30,15 @@ def test_differences_of_a_known_function():
     before = x.copy()
     numeric = differences(lambda: float(np.sum(np.sin(x) * x)), x)
     assert np.array_equal(x, before)
-    assert assert_gradient(np.cos(x) * x + np.sin(x), numeric, "x sin x") < LIMIT / 1000
+    assert assert_gradient(np.cos(x) * x + np.sin(x), numeric, "x sin x") < LIMIT / 100
     numeric = elementwise_differences(np.sin, x)
-    assert assert_gradient(np.cos(x), numeric, "sin") < LIMIT / 1000
+    assert assert_gradient(np.cos(x), numeric, "sin") < LIMIT / 100
 
 
 def test_a_check_can_fail():
-    good = np.array([1.0, -2.0, 1e-5])
+    good = np.array([1.0, -2.0, 1e-4])
     assert_gradient(good, good * (1 + 1e-8), "close")
-    with pytest.raises(AssertionError, match="relative error 1e-06 at \\(1,\\)"):
+    with pytest.raises(AssertionError, match=r"relative error 1e-06 at \(1,\)"):
         assert_gradient(good, good * [1, 1 + 1e-6, 1], "off by 1e-6")
     with pytest.raises(AssertionError, match="relative error"):
         assert_gradient(good, good * [1, 1, 1.1], "off in a small coordinate")
@@ -53,22 +54,22 @@ def test_points_are_moved_off_kinks():
     x = np.array([-1.0, -1e-6, 0.0, 1e-6, 6.0, 5.999, 3.0])
     moved = off_kinks(x, (0, 6))
     for kink in (0, 6):
-        assert np.abs(moved - kink).min() >= MARGIN > 2 * STEP * max(1, abs(kink))
+        assert np.abs(moved - kink).min() >= MARGIN * max(1, kink) > 2 * STEP * max(1, kink)
     assert np.array_equal(moved[[0, 6]], x[[0, 6]])
 
 
 # ---- activations -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("alpha", ["default", "other"])
-@pytest.mark.parametrize("name", ELEMENTWISE)
-def test_activation(name, alpha):
-    has_alpha = kernels.ACTIVATIONS[name][1] is not None
-    if alpha == "other" and not has_alpha:
-        pytest.skip("has no parameter")
-    f = activations.get(name, 0.37 if alpha == "other" else None)
+@pytest.mark.parametrize(
+    "f",
+    [activations.get(name) for name in ELEMENTWISE]
+    + [activations.get(name, 0.37) for name in ELEMENTWISE if kernels.ACTIVATIONS[name][1]],
+    ids=str,
+)
+def test_activation(f):
     x = np.concatenate([np.linspace(-8, 8, 81), np.random.default_rng(1).normal(0, 3, 200)])
-    x = off_kinks(x, reference.ACTIVATIONS[name].kinks)
+    x = off_kinks(x, reference.ACTIVATIONS[f.name].kinks)
     dy = np.random.default_rng(2).uniform(0.5, 2, x.shape)
     assert_gradient(f.gradient(x, dy), dy * elementwise_differences(f, x), str(f))
 
@@ -108,11 +109,11 @@ def test_softmax_of_one_column_and_of_saturated_rows_is_flat(columns):
 # ---- losses ------------------------------------------------------------------------------------
 
 
-def smooth_loss_data(name: str, rows: int, columns: int, seed: int):
+def smooth_loss_data(name: str, rows: int, columns: int, seed: int, parameter: float):
     """Outputs and targets whose elements are all off the loss's kinks."""
     rng, row = np.random.default_rng([seed, rows, columns]), reference.LOSSES[name]
     y, target = checks.loss_data(name, rows, columns, rng)
-    settings = reference.LossSettings(row.parameter)
+    settings = reference.LossSettings(parameter)
     while row.kink is not None and (near := row.kink(y, target, settings) < 2 * MARGIN).any():
         fresh, _ = checks.loss_data(name, rows, columns, rng)
         y[near] = fresh[near]
@@ -125,7 +126,7 @@ def test_loss(name, weighted):
     """The value that the kernel returns, differentiated by each output."""
     parameter = reference.LOSSES[name].parameter
     for rows, columns in [(1, 2), (4, 3), (3, 8), (2, 17)]:
-        y, target = smooth_loss_data(name, rows, columns, 1)
+        y, target = smooth_loss_data(name, rows, columns, 1, parameter)
         weight = np.random.default_rng(3).uniform(0.2, 2, rows) if weighted else None
         for smoothing in checks.smoothings(name):
             dy = np.empty_like(y)
@@ -139,16 +140,14 @@ def test_loss(name, weighted):
 def test_loss_of_single_values(name):
     """One row, one output, where a loss means anything there."""
     rows, columns = 1, 2 if reference.LOSSES[name].targets == "half" else 1
-    y, target = smooth_loss_data(name, rows, columns, 5)
-    flat = reference.loss(name, y, target, parameter=reference.LOSSES[name].parameter)[1]
+    p = reference.LOSSES[name].parameter
+    y, target = smooth_loss_data(name, rows, columns, 5, p)
     dy = np.empty_like(y)
-    checks.call_loss(name, y, target, dy, parameter=reference.LOSSES[name].parameter)
-    if np.abs(flat).max() < 1e-12:  # the softmax and the cosine of one number are constant
-        assert np.abs(dy).max() < 1e-12
+    checks.call_loss(name, y, target, dy, parameter=p)
+    if np.abs(reference.loss(name, y, target, parameter=p)[1]).max() < 1e-12:
+        assert np.abs(dy).max() < 1e-12  # the softmax and the cosine of one number are constant
         return
-    numeric = differences(
-        lambda: checks.call_loss(name, y, target, parameter=reference.LOSSES[name].parameter), y
-    )
+    numeric = differences(lambda: checks.call_loss(name, y, target, parameter=p), y)
     assert_gradient(dy, numeric, name)
 
 
@@ -156,7 +155,7 @@ def test_loss_of_single_values(name):
 def test_loss_object(name):
     """The public object: its mean, and the gradient of that."""
     loss = losses.get(name)
-    y, target = smooth_loss_data(name, 5, 4, 9)
+    y, target = smooth_loss_data(name, 5, 4, 9, loss.parameter)
     weight = np.random.default_rng(6).uniform(0.2, 2, 5)
     for given in (None, weight):
         numeric = differences(lambda: loss(y, target, given), y)  # noqa: B023
@@ -180,8 +179,8 @@ def test_dense(name, with_bias):
             x, w = rng.standard_normal((B, inputs)), rng.standard_normal((inputs, units))
             b = rng.standard_normal(units) if with_bias else None
             z = x @ w + (b if with_bias else 0)
-            far = all(np.abs(z - kink).min() > 4 * MARGIN for kink in kinks)
-            if far and reference.activate_backward(name, z, np.ones_like(z) + z, alpha).any():
+            far = kink_distance(z, kinks) > 4 * MARGIN
+            if far.all() and reference.activate_backward(name, z, np.ones_like(z) + z, alpha).any():
                 break
         dy, y, kept = rng.uniform(0.5, 2, (B, units)), np.empty((B, units)), np.empty((B, units))
 
@@ -211,10 +210,11 @@ def test_activation_layer(name):
     ]):  # fmt: skip
         net = cnet.Sequential(layers, seed=3, dtype="float64").build(3)
         rng = np.random.default_rng([place, len(name)])
-        x = off_kinks(rng.standard_normal((4, 3)), reference.ACTIVATIONS[name].kinks)
-        z = x @ net.parameters["dense_1.weight"] if place < 2 else x
-        for kink in reference.ACTIVATIONS[name].kinks:
-            assert np.abs(z - kink).min() > 4 * MARGIN, "take another seed"
+        while True:
+            x = rng.standard_normal((4, 3))
+            z = x @ net.parameters["dense_1.weight"] if place < 2 else x
+            if (kink_distance(z, reference.ACTIVATIONS[name].kinks) > 4 * MARGIN).all():
+                break
         y = net.forward(x)
         c = rng.standard_normal(y.shape)
         net.zero_gradients()
@@ -225,8 +225,6 @@ def test_activation_layer(name):
 
         assert_gradient(dx, differences(total, x), f"{name}, place {place}, dx")
         for key, parameter in net.parameters.items():
-            if key == "dense_1.bias" and name == "softmax" and place == 1:
-                continue  # checked with the weight; its own gradient may cancel to rounding
             numeric = differences(total, parameter)
             assert_gradient(net.gradients[key], numeric, f"{name}, place {place}, {key}")
 

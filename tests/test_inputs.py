@@ -19,7 +19,7 @@ NUMBERS = [
 
 
 def whole_numbers(dtype, n: int = 40, columns: int = 4) -> np.ndarray:
-    """Return numbers that dtype and float32 both hold exactly, the largest and smallest in 8 bits."""
+    """Return whole numbers that dtype and float32 hold exactly, the largest of 8 bits among them."""
     low = 0 if np.dtype(dtype).kind in "ub" else -128
     high = 1 if dtype == "bool" else 127 if dtype == "int8" else 255 if low == 0 else 128
     values = np.random.default_rng(0).integers(low, high + 1, (n, columns))
@@ -41,7 +41,7 @@ def assert_same_training(dtype, x, y, plain_x, plain_y, build=None, **settings):
     assert given.forward(x).tobytes() == plain.forward(plain_x).tobytes()
 
 
-# ---- types of elements -----------------------------------------------------------------------------
+# ---- types of elements ---------------------------------------------------------------------------
 
 
 @each_dtype
@@ -119,7 +119,7 @@ def test_images_of_bytes_are_scaled_while_they_are_read(dtype):
     assert given.forward(images).tobytes() == plain.forward(floats).tobytes()
 
 
-# ---- where and how they lie ------------------------------------------------------------------------
+# ---- where and how they lie ----------------------------------------------------------------------
 
 
 def read_only(values):
@@ -217,7 +217,7 @@ def test_extended_precision_is_rounded_to_double():
     assert_same_training("float64", x.astype(np.longdouble), y.astype(np.longdouble), x, y)
 
 
-# ---- things that are not arrays --------------------------------------------------------------------
+# ---- things that are not arrays ------------------------------------------------------------------
 
 
 class Exporter:

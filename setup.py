@@ -3,36 +3,53 @@
 Environment variables read here and nowhere else (they change the build, never a result):
 
 CNET_DEBUG=1      -O1 -g, no optimisation that hides a fault, bounds checks in the Cython modules.
+CNET_SANITIZE=1   the same with AddressSanitizer and UndefinedBehaviorSanitizer (GCC or Clang).
 CNET_COVERAGE=1   line tracing in the Cython modules, for coverage; gives up the stable ABI.
-CNET_SANITIZE=1   AddressSanitizer and UndefinedBehaviorSanitizer (GCC or Clang).
+
+Each kind is built in a folder of its own under build/. In-place modules (`pip install -e .`) are
+only renewed where a source is newer: delete them when changing from one kind to another.
 """
 
+import glob
 import os
 import platform
+import shutil
 import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+from setuptools.modified import newer_group
 
-DEBUG = os.environ.get("CNET_DEBUG") == "1"
-COVERAGE = os.environ.get("CNET_COVERAGE") == "1"
-SANITIZE = os.environ.get("CNET_SANITIZE") == "1"
+SPECIAL = ("SANITIZE", "DEBUG", "COVERAGE")
+KIND = next((k.lower() for k in SPECIAL if os.environ.get(f"CNET_{k}") == "1"), "release")
+CHECKED = KIND in ("debug", "sanitize")
 # Free-threaded CPython has no stable ABI, and line tracing needs the full one.
-STABLE_ABI = not COVERAGE and not sysconfig.get_config_var("Py_GIL_DISABLED")
+STABLE_ABI = KIND != "coverage" and not sysconfig.get_config_var("Py_GIL_DISABLED")
 WINDOWS = sys.platform == "win32"
+MACOS = sys.platform == "darwin"
+if MACOS:
+    # Some Pythons build for two architectures at once; instruction sets have flags for one only.
+    os.environ.setdefault("ARCHFLAGS", f"-arch {platform.machine()}")
 
 MODULES = [
-    "kernels", "activations", "dense", "losses", "optimizers", "sources", "network", "training",
+    "kernels",
+    "activations",
+    "dense",
+    "losses",
+    "optimizers",
+    "sources",
+    "network",
+    "training",
 ]
+# What Cython's modules have in common (memoryviews above all) is compiled once, into this one.
+SHARED_MODULE = "cnet._core._cyutility"
 
-PLAIN_FILES = ["dispatch", "names", "optimizers", "random", "sources"]
-# The instruction set's own flags, per file; the template behind them is the same.
-INSTRUCTION_SETS = {
+# csrc/isa_NAME.c has flags of its own, and the same template behind it.
+INSTRUCTION_SETS: dict[str, dict[str, list[str]]] = {
     "x86_64": {
         "baseline": [],
         "avx2": ["-mavx2", "-mfma"],
@@ -43,20 +60,26 @@ INSTRUCTION_SETS = {
 # Vectorisation wants -O3, and these two: without them GCC keeps loops scalar for the sake of errno
 # and of floating-point exceptions, which nobody reads here. Never -ffast-math: it breaks NaN and,
 # at link time, switches denormals off for the whole process.
-KERNEL_FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math"]
-DEBUG_FLAGS = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-wrapv"]
-SANITIZE_FLAGS = [*DEBUG_FLAGS, "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+KERNEL_FLAGS = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math"]
+CHECKED_FLAGS = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-wrapv"]
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
 
-def common_flags() -> list[str]:
-    if SANITIZE:
-        return SANITIZE_FLAGS
-    if DEBUG:
-        return DEBUG_FLAGS
-    return ["-O2", "-g0"]
+def compiler_flags(optimise: list[str]) -> list[str]:
+    """Flags for C, given those of a release build."""
+    flags = ["-std=gnu11", "-fvisibility=hidden", *(CHECKED_FLAGS if CHECKED else optimise)]
+    flags += SANITIZERS if KIND == "sanitize" else []
+    return [f"/clang:{flag}" for flag in flags] if WINDOWS else flags
 
 
-def machine() -> str:
+def linker_flags() -> list[str]:
+    """Release builds leave out the symbols that nobody links against."""
+    if KIND == "sanitize":
+        return SANITIZERS
+    return [] if CHECKED or WINDOWS or MACOS else ["-Wl,-s"]
+
+
+def architecture() -> str:
     """The architecture that is built for, which need not be the one that builds."""
     name = (os.environ.get("ARCHFLAGS", "").rpartition(" ")[2] or platform.machine()).lower()
     return {"amd64": "x86_64", "arm64": "aarch64"}.get(name, name)
@@ -65,43 +88,49 @@ def machine() -> str:
 class BuildExt(build_ext):
     """Compiles the kernels once per instruction set and links them into one module only."""
 
+    parallel: int | None
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+
     def build_extensions(self) -> None:
-        if WINDOWS and self.compiler.compiler_type == "msvc":
-            # The kernels use GCC's vector types, which MSVC lacks and Clang has.
-            self.compiler.initialize()
-            self.compiler.cc = "clang-cl"
+        if self.compiler.compiler_type == "msvc":
+            self.use_clang()
         kernels = next(e for e in self.extensions if e.name == "cnet._core.kernels")
         kernels.extra_objects = self.compile_kernels()
         super().build_extensions()
 
-    def compile_kernels(self) -> list[str]:
-        sets = INSTRUCTION_SETS.get(machine(), {"baseline": []})
-        files = {f"csrc/isa_{name}.c": flags for name, flags in sets.items()}
-        files |= {f"csrc/{name}.c": [] for name in PLAIN_FILES}
-        standard = [] if WINDOWS else ["-std=gnu11", "-fvisibility=hidden"]
-        optimise = common_flags() if DEBUG or SANITIZE else ["-g0", *KERNEL_FLAGS]
-
-        # Objects of another kind of build are not mistaken for this one's.
-        kind = "sanitize" if SANITIZE else "debug" if DEBUG else "release"
-        folder = str(Path(self.build_temp) / kind)
-        newest = max(p.stat().st_mtime for p in [*Path("csrc").iterdir(), Path(__file__)])
-
-        def compile_one(file: str) -> list[str]:
-            objects: list[str] = self.compiler.object_filenames([file], output_dir=folder)
-            if not self.force and all(
-                os.path.exists(o) and os.path.getmtime(o) > newest for o in objects
-            ):
-                return objects
-            self.compiler.compile(
-                [file],
-                output_dir=folder,
-                include_dirs=["csrc"],
-                extra_postargs=[*standard, *optimise, *files[file]],
+    def use_clang(self) -> None:
+        """The kernels use GCC's vector types, which MSVC lacks and Clang has."""
+        clang = shutil.which("clang-cl")
+        if clang is None:
+            raise SystemExit(
+                "clang-cl was not found: on Windows, cnet is compiled with Clang. Install LLVM "
+                "and put its bin folder on PATH."
             )
-            return objects
+        self.compiler.initialize()
+        self.compiler.cc = clang
+
+    def compile_kernels(self) -> list[str]:
+        sets = INSTRUCTION_SETS.get(architecture(), {"baseline": []})
+        plain = set(glob.glob("csrc/*.c")) - set(glob.glob("csrc/isa_*.c"))
+        files = {f"csrc/isa_{name}.c": flags for name, flags in sets.items()}
+        files |= {file: [] for file in sorted(plain)}
+
+        def compile_one(file: str) -> str:
+            (target,) = self.compiler.object_filenames([file], output_dir=self.build_temp)
+            if self.force or newer_group(["setup.py", *glob.glob("csrc/*")], target):
+                self.compiler.compile(
+                    [file],
+                    output_dir=self.build_temp,
+                    include_dirs=["csrc"],
+                    extra_postargs=[*compiler_flags(KERNEL_FLAGS), *files[file]],
+                )
+            return str(target)
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            return [o for objects in pool.map(compile_one, files) for o in objects]
+            return list(pool.map(compile_one, files))
 
 
 class BdistWheel(bdist_wheel):
@@ -114,42 +143,46 @@ class BdistWheel(bdist_wheel):
 
 
 def extensions() -> list[Extension]:
+    """Every compiled module; only the kernels' also links the objects of csrc/."""
     macros: list[tuple[str, str | None]] = []
     if STABLE_ABI:
         macros.append(("Py_LIMITED_API", "0x030B0000"))
-    if COVERAGE:
+    if KIND == "coverage":
         macros.append(("CYTHON_TRACE_NOGIL", "1"))
-    link = ["-fsanitize=address,undefined"] if SANITIZE else []
-    if not (WINDOWS or DEBUG or SANITIZE or sys.platform == "darwin"):
-        link = ["-Wl,-s"]
+    sources = {f"cnet._core.{name}": f"cnet/_core/{name}.pyx" for name in MODULES}
+    sources[SHARED_MODULE] = SHARED_MODULE.replace(".", "/") + ".c"
     return [
         Extension(
-            f"cnet._core.{name}",
-            [f"cnet/_core/{name}.pyx"],
+            name,
+            [source],
+            # The lists of rows size the structures that all modules share.
+            depends=glob.glob("csrc/*" if name.endswith(".kernels") else "csrc/*.h"),
             include_dirs=["csrc"],
             define_macros=macros,
-            extra_compile_args=[] if WINDOWS else ["-std=gnu11", *common_flags()],
-            extra_link_args=link,
             libraries=[] if WINDOWS else ["m"],
+            extra_compile_args=compiler_flags(["-O2", "-g0"]),
+            extra_link_args=linker_flags(),
             py_limited_api=STABLE_ABI,
         )
-        for name in MODULES
+        for name, source in sources.items()
     ]
 
 
 setup(
     ext_modules=cythonize(
         extensions(),
-        build_dir="build/cython",
+        # The coverage plugin looks for the C files beside the modules.
+        build_dir=None if KIND == "coverage" else f"build/{KIND}/cython",
+        shared_utility_qualified_name=SHARED_MODULE,
         compiler_directives={
             "language_level": 3,
-            "boundscheck": DEBUG or SANITIZE,
+            "boundscheck": CHECKED,
             "wraparound": False,
             "cdivision": True,
-            "initializedcheck": DEBUG or SANITIZE,
-            "embedsignature": True,
-            "linetrace": COVERAGE,
+            "initializedcheck": CHECKED,
+            "linetrace": KIND == "coverage",
         },
     ),
+    options={"build": {"build_base": f"build/{KIND}"}},
     cmdclass={"build_ext": BuildExt, "bdist_wheel": BdistWheel},
 )

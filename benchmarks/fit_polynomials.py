@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from mpmath import (  # type: ignore[import-untyped]
+from mpmath import (
     cos,
     erf,
     erfc,

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from cnet import demo
 from cnet.info import info
@@ -31,22 +32,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
         As argparse does: 0 after --help and --version, 2 for arguments that it cannot take.
     """
     try:
-        try:
-            return _run(arguments)
-        finally:
-            # Here, where a closed pipe can still be answered, and not when the process ends.
-            if sys.stdout is not None:
-                sys.stdout.flush()
+        status = _run(arguments)
+        # Here, where a closed pipe can still be answered, and not when the process ends.
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return status
     except BrokenPipeError:
-        # Whoever read the output has had enough (`| head`). What is left in the buffer goes
-        # nowhere, or Python would complain about it at the end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return 1  # whoever read the output has had enough (`| head`)
     except OSError as error:
         print(f"cnet: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            _let_go(stream)
+
+
+def _let_go(stream: TextIO | None) -> None:
+    """Send what cannot be written nowhere: Python would complain about it when the process ends."""
+    if stream is None:
+        return
+    try:
+        stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _run(arguments: Sequence[str] | None) -> int:

@@ -107,7 +107,9 @@ def names() -> tuple[str, ...]:
     return tuple(ACTIVATIONS)
 
 
-def get(activation: str | ActivationFunction | None, alpha: float | None = None) -> ActivationFunction:
+def get(
+    activation: str | ActivationFunction | None, alpha: float | None = None
+) -> ActivationFunction:
     """Return the activation of a name; None is linear, an activation is itself.
 
     Raises

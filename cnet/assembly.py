@@ -66,7 +66,8 @@ class Built:
     @property
     def outputs(self) -> int:
         """Columns of the outputs."""
-        return self.program.widths[self.program.operations[-1]["y"]]
+        width: int = self.program.widths[self.program.operations[-1]["y"]]
+        return width
 
     def layer_of_slot(self, slot: int) -> str:
         """Return the name of the layer that writes a slot, for errors."""
@@ -92,7 +93,9 @@ class Built:
                 raise unknown("parameter", name, self.parameters)
             expected = self.parameters[name].shape
             if array.shape != expected:
-                raise ShapeError(f"{name} has shape {expected}, got an array of shape {array.shape}")
+                raise ShapeError(
+                    f"{name} has shape {expected}, got an array of shape {array.shape}"
+                )
         for name, array in arrays.items():
             self.parameters[name][...] = array
 
@@ -113,7 +116,8 @@ class Built:
             )
         if from_logits and activation in loss.links:
             raise ValueError(
-                f"loss {loss.name!r} with from_logits=True takes logits, but {last} is {activation}; "
+                f"loss {loss.name!r} with from_logits=True takes logits, but {last} is "
+                f"{activation}; "
                 "leave from_logits out, the two are merged anyway"
             )
         if loss.name == "gaussian_nll" and self.outputs % 2:

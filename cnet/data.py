@@ -56,9 +56,10 @@ def as_array(values: Any, what: str) -> Array:
 
 
 def _all_numeric(values: Any) -> bool:
-    """Return whether it is a pandas frame of numbers, which makes objects of them if some are bool."""
-    kinds = [getattr(dtype, "kind", "O") for dtype in getattr(values, "dtypes", ())]
-    return hasattr(values, "to_numpy") and bool(kinds) and all(kind in "biuf" for kind in kinds)
+    """Return whether it is a pandas frame of numbers; some of them bool make it one of objects."""
+    if not hasattr(values, "to_numpy") or getattr(values, "ndim", 0) != 2:
+        return False
+    return all(getattr(dtype, "kind", "O") in "biuf" for dtype in values.dtypes)
 
 
 def as_rows(values: Any, what: str, shape: tuple[int, ...] | None, layer: str) -> Array:
@@ -83,9 +84,7 @@ def as_rows(values: Any, what: str, shape: tuple[int, ...] | None, layer: str) -
         remedy = f"{what}.reshape(-1, 1) makes each value a row"
         if array.ndim == 1:
             remedy += f", {what}[None, :] makes it one row"
-        raise ShapeError(
-            f"{what} must be (rows, columns), got shape {array.shape}; {remedy}"
-        )
+        raise ShapeError(f"{what} must be (rows, columns), got shape {array.shape}; {remedy}")
     if shape is not None and array.shape[1:] != shape:
         flat = array.ndim == 2 and len(shape) > 1 and array.shape[1] == int(np.prod(shape))
         if not flat:
@@ -114,6 +113,24 @@ def check_finite(source: Source, what: str, remedy: str) -> None:
     if place is not None:
         raise NonFiniteError(
             f"{what} holds NaN or infinity, first at row {place[0]}, column {place[1]}; {remedy}"
+        )
+
+
+def check_range(rows: Array, what: str, dtype: str, scale: float) -> None:
+    """Raise a NonFiniteError that names the first number that is infinite in the network's dtype.
+
+    Raises
+    ------
+    NonFiniteError
+    """
+    limit = float(np.finfo(dtype).max) / max(abs(scale), 1.0)
+    if rows.dtype.kind != "f" or limit >= float(np.finfo(rows.dtype).max):
+        return
+    if rows.max() > limit or rows.min() < -limit:  # no temporary array of the size of rows
+        row, column = np.argwhere(np.abs(rows) > limit)[0]
+        raise NonFiniteError(
+            f"{what} holds {rows[row, column]:g}, which is infinite in {dtype}, at row {row}, "
+            f"column {column}; scale its columns to about -1..1, or build with dtype='float64'"
         )
 
 

@@ -1,8 +1,8 @@
 """`Description`: a class of checked, unchangeable settings, made from annotations.
 
-It does what a frozen dataclass does, and type checkers treat it as one. The difference is the price
-of `import cnet`: the standard library compiles six functions for every dataclass, which for the forty
-of this package took longer than everything else together.
+It does what a frozen dataclass does, and type checkers treat it as one. The difference is the
+price of `import cnet`: the standard library compiles six functions for every dataclass, which for
+the forty of this package took longer than everything else together.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ def _annotation(owner: type, name: str) -> Any:
 class Description:
     """Fields are the annotated names of a class and its bases, those of the bases first.
 
-    Subclasses check and normalise their fields in `__post_init__` (with `_set`). After that no field
-    can be written. Two descriptions are equal if they are of one class and have equal fields, unless
-    the class says `eq=False`.
+    Subclasses check and normalise their fields in `__post_init__` (with `_set`). After that no
+    field can be written. Two descriptions are equal if they are of one class and have equal fields,
+    unless the class says `eq=False`.
 
     Attributes
     ----------

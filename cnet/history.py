@@ -24,7 +24,7 @@ class History:
         self.interrupted = False
 
     def add(self, row: dict[str, float]) -> None:
-        """Append one epoch. A single step, so that no interruption leaves lists of unequal length."""
+        """Append one epoch, in one step: no interruption leaves lists of unequal length."""
         self._rows.append(row)
 
     @property
@@ -38,7 +38,9 @@ class History:
 
     def __getitem__(self, key: str) -> list[float]:
         if key not in self.keys():
-            raise KeyError(f"no {key!r} in this history; it has {', '.join(self.keys()) or 'no epoch'}")
+            raise KeyError(
+                f"no {key!r} in this history; it has {', '.join(self.keys()) or 'no epoch'}"
+            )
         return [row.get(key, float("nan")) for row in self._rows]
 
     def __contains__(self, key: object) -> bool:
@@ -67,8 +69,10 @@ class History:
             for i in chosen
         ]
         widths = [max(len(row[c]) for row in [head, *table]) for c in range(len(head))]
-        lines = ["  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in
-                 [head, *table]]
+        lines = [
+            "  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True))
+            for row in [head, *table]
+        ]
         if self.interrupted:
             lines.append("interrupted")
         return "\n".join(lines)
@@ -115,7 +119,7 @@ def _short(value: float) -> str:
 
 
 def _spread(n: int, most: int) -> list[int]:
-    """Return at most so many indices of 0..n-1, evenly spread, the first and the last among them."""
+    """Return at most so many indices of 0..n-1, evenly spread, first and last among them."""
     if n <= most:
         return list(range(n))
     return sorted({round(i * (n - 1) / (most - 1)) for i in range(most)})

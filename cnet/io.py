@@ -1,9 +1,9 @@
 """Files: one safetensors file per network, written whole or not at all, read without trusting it.
 
 The format (https://github.com/huggingface/safetensors) is eight bytes with the length of a JSON
-header, the header, and the arrays. It is written here by its specification, in sixty lines: the
-package of that name would be a third dependency, and five times the size of this one, for them. A file made
-here opens there, and the tests hold the two to it. Nothing in a file is ever executed.
+header, the header, and the arrays. It is written here by its specification, in sixty lines: for
+them the package of that name would be a third dependency. A file made here opens there, and the
+tests hold the two to it. Nothing in a file is ever executed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cnet.errors import FileFormatError
 from cnet.model import Sequential
 from cnet.state import restore, state_of
 
-_TYPES = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
+_TYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
 _CODES = {dtype: code for code, dtype in _TYPES.items()}
 # The specification's own limit: no honest header is larger.
 _LARGEST_HEADER = 100_000_000
@@ -107,8 +107,8 @@ def _decode(raw: bytes) -> tuple[dict[str, Any], dict[str, Array]]:
     length = int.from_bytes(raw[:8], "little")
     if length > min(len(raw) - 8, _LARGEST_HEADER):
         raise FileFormatError(
-            f"the header should be {length} bytes long, but the file has {len(raw)}: it is truncated "
-            "or no safetensors file"
+            f"the header should be {length} bytes long, but the file has {len(raw)}: it is "
+            "truncated or no safetensors file"
         )
     try:
         header = json.loads(raw[8 : 8 + length])

@@ -116,8 +116,8 @@ class Dense(Layer, eq=False):
             )
         if self.inputs not in (None, shape[0]):
             raise ShapeError(
-                f"{name} was made for inputs={self.inputs}, but what comes before it gives {shape[0]}; "
-                "leave inputs out to have it inferred"
+                f"{name} was made for inputs={self.inputs}, but what comes before it gives "
+                f"{shape[0]}; leave inputs out to have it inferred"
             )
         function = activations.get(self.activation)
         kernel = self.kernel_initializer

@@ -115,8 +115,8 @@ class Loss(Description, ABC):
         row = self.row("")[0]
         if self.takes_probabilities and not getattr(self, "from_logits", False) and (y < 0).any():
             raise ValueError(
-                f"loss {self.name!r} takes probabilities, but some outputs are below 0; for logits, or "
-                "the outputs of log_softmax, use the loss with from_logits=True"
+                f"loss {self.name!r} takes probabilities, but some outputs are below 0; for "
+                "logits, or the outputs of log_softmax, use the loss with from_logits=True"
             )
         weight = None if sample_weight is None else np.ascontiguousarray(sample_weight, y.dtype)
         if weight is not None and weight.shape != (rows,):
@@ -127,7 +127,8 @@ class Loss(Description, ABC):
             labels = np.asarray(targets)
             if labels.shape != (rows,) or labels.dtype.kind not in "iub":
                 raise ShapeError(
-                    f"targets must be {rows} class indices, got {labels.dtype} of shape {labels.shape}"
+                    f"targets must be {rows} class indices, got {labels.dtype} of shape "
+                    f"{labels.shape}"
                 )
             labels = np.ascontiguousarray(labels, np.int64)
             return _losses.labels_value_and_gradient(
@@ -236,7 +237,7 @@ class SparseCategoricalCrossentropy(_CrossEntropy):
 
 
 class Poisson(Loss):
-    """`poisson`: mean of y - t log y (`torch.nn.PoissonNLLLoss`); merged with an exponential output.
+    """`poisson`: mean of y - t log y (`torch.nn.PoissonNLLLoss`); merged with an exponential.
 
     `from_logits` is PyTorch's `log_input`. Targets are not negative.
     """
@@ -274,7 +275,7 @@ class Hinge(Loss):
 
 
 class SquaredHinge(Loss):
-    """`squared_hinge`: mean of max(1 - t y, 0)^2, targets -1 and 1 (`keras.losses.SquaredHinge`)."""
+    """`squared_hinge`: mean of max(1 - t y, 0)^2, targets -1, 1 (`keras.losses.SquaredHinge`)."""
 
     name = "squared_hinge"
     bounds = (-1.0, 1.0)

@@ -2,49 +2,32 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from cnet import losses, optimizers, training
-from cnet import metrics as _metrics
+from cnet import training
 from cnet._core.sources import Source
-from cnet._core.training import Rule
 from cnet.arrays import Array, Integers
-from cnet.assembly import Built, check_dtype, check_layers, layer_names, plan, row_shape
+from cnet.assembled import Assembled
 from cnet.data import as_array, as_rows
-from cnet.errors import (
-    NotBuiltError,
-    ShapeError,
-    check_integer,
-    check_number,
-    check_sequence,
-    unknown,
-)
+from cnet.errors import NotBuiltError, ShapeError
 from cnet.history import History
-from cnet.layers import Layer
-from cnet.losses import Loss
-from cnet.optimizers import Optimizer
-from cnet.program import Program
-from cnet.summary import summary_table
 
 # Arrays of these types go to the compiled core as they are.
 _DIRECT = (np.dtype(np.float32), np.dtype(np.float64))
 
 
-class Sequential:
+class Sequential(Assembled):
     """A network of layers, each reading what the one before it gives.
 
     Parameters
     ----------
     layers : sequence of Layer
     seed : int, optional
-        Decides the first weights and the order of the rows: the same seed gives the same bits. One is
-        drawn, and kept in `seed`, unless given.
+        Decides the first weights and the order of the rows: the same seed gives the same bits.
+        Unless given, one is drawn and kept in `seed`.
     dtype : {"float32", "float64"}
         Of parameters, activations and results.
     scale : float, optional
@@ -68,175 +51,6 @@ class Sequential:
     >>> history = net.fit(x, y, epochs=20, verbose=0)
     """
 
-    def __init__(
-        self,
-        layers: Sequence[Layer],
-        *,
-        seed: int | None = None,
-        dtype: str = "float32",
-        scale: float | None = None,
-    ) -> None:
-        self.layers = check_layers(layers)
-        self.dtype = check_dtype(dtype)
-        drawn = int.from_bytes(os.urandom(6), "little")
-        self.seed = drawn if seed is None else check_integer("seed", seed, 0)
-        if self.seed >= 1 << 64:
-            raise ValueError(f"seed must be below 2**64, got {seed}")
-        self.scale = 1.0 if scale is None else check_number("scale", scale)
-        self.history = History()
-        self.passes = 0
-        self._names = layer_names(self.layers)
-        self._built: Built | None = None
-        self._compiled: training.Compiled | None = None
-        self._rule: Rule | None = None
-        given = self.layers[0].inputs_given
-        if given is not None:
-            self.build(given)
-
-    # ---- assembling ------------------------------------------------------------------------------
-
-    def build(self, inputs: int | Sequence[int]) -> Sequential:
-        """Fix the shape of a row, lay out the memory and draw the first weights.
-
-        `fit` does it from the data; call it to have the weights before.
-
-        Parameters
-        ----------
-        inputs : int or tuple of int
-            Columns, or the shape of one row such as (28, 28).
-
-        Returns
-        -------
-        Sequential
-            The network itself.
-
-        Raises
-        ------
-        ShapeError
-            If a layer cannot read what comes before it, or the network is built for another shape.
-        """
-        if self._built is None:
-            built = Built(self.layers, self._names, inputs, self.dtype, self.seed)
-            if self._compiled is not None:
-                built.check_loss(self._compiled.loss, self._compiled.metrics)
-            self._built = built
-        elif row_shape(inputs) != self._built.shape:
-            raise ShapeError(
-                f"the network is built for rows of shape {self._built.shape}, not "
-                f"{row_shape(inputs)}; make a new one"
-            )
-        return self
-
-    def plan(self, inputs: int | Sequence[int]) -> Program:
-        """Translate the layers for rows of a shape, without laying out memory."""
-        return plan(self.layers, self._names, row_shape(inputs))
-
-    @contextmanager
-    def building_for(self, x: Any) -> Iterator[None]:
-        """Build for the rows of x, unless that is done; undone if what is checked then fails."""
-        before = self._built
-        if before is None:
-            shape = as_array(x, "x").shape[1:]
-            self.build(shape or as_rows(x, "x", None, self._names[0]).shape[1:])
-        try:
-            yield
-        except BaseException:
-            self._built = before
-            raise
-
-    def compile(
-        self,
-        optimizer: str | Optimizer = "adam",
-        loss: str | Loss = "mse",
-        metrics: Sequence[str] = (),
-    ) -> Sequential:
-        """Say how to train. Calling it again starts the optimizer afresh and keeps the weights.
-
-        Parameters
-        ----------
-        optimizer : str or Optimizer
-        loss : str or Loss
-        metrics : sequence of str
-            Counted in the compiled loop: "accuracy", "binary_accuracy", "categorical_accuracy",
-            "sparse_accuracy", "mse", "rmse", "mae".
-
-        Returns
-        -------
-        Sequential
-            The network itself.
-
-        Raises
-        ------
-        ValueError, TypeError
-            For unknown names, or a loss that does not fit the last layer.
-        """
-        metrics = [metrics] if isinstance(metrics, str) else metrics
-        metrics = check_sequence("metrics", metrics, "['accuracy']")
-        for name in metrics:
-            if name not in _metrics.names():
-                raise unknown("metric", name, _metrics.names())
-        compiled = training.Compiled(optimizers.get(optimizer), losses.get(loss), metrics)
-        if self._built is not None:
-            self._built.check_loss(compiled.loss, compiled.metrics)
-        self._compiled, self._rule = compiled, None
-        return self
-
-    # ---- what others of the package ask ----------------------------------------------------------
-
-    @property
-    def built(self) -> Built:
-        """The network in memory.
-
-        Raises
-        ------
-        NotBuiltError
-            Before `build`.
-        """
-        if self._built is None:
-            raise NotBuiltError(
-                "the network is not built: its input width is not known yet. Call "
-                "net.build(inputs), give the first layer inputs=..., or call fit"
-            )
-        return self._built
-
-    @property
-    def compiled(self) -> training.Compiled:
-        """What `compile` was given.
-
-        Raises
-        ------
-        NotBuiltError
-            Before `compile`.
-        """
-        if self._compiled is None:
-            raise NotBuiltError("the network is not compiled: call net.compile(optimizer, loss) first")
-        return self._compiled
-
-    @property
-    def is_built(self) -> bool:
-        """Whether the input width is known."""
-        return self._built is not None
-
-    @property
-    def is_compiled(self) -> bool:
-        """Whether `compile` was called."""
-        return self._compiled is not None
-
-    @property
-    def rule(self) -> Rule:
-        """The update rule with its state."""
-        if self._rule is None:
-            optimizer = self.compiled.optimizer
-            self._rule = Rule(
-                self.built.core, optimizer.rule, optimizer.settings(), optimizer.fill
-            )
-        return self._rule
-
-    @property
-    def first_layer(self) -> str:
-        """Name of the first layer, for errors."""
-        return self._names[0]
-
     # ---- training --------------------------------------------------------------------------------
 
     def fit(
@@ -255,8 +69,8 @@ class Sequential:
     ) -> History:
         """Train on rows and their targets.
 
-        The run is compiled and comes back to Python about twenty times a second. Ctrl-C ends it after
-        the running batch and returns what there is: `history.interrupted` says so.
+        The run is compiled and comes back to Python about twenty times a second. Ctrl-C ends it
+        after the running batch and returns what there is: `history.interrupted` says so.
 
         Parameters
         ----------
@@ -267,7 +81,7 @@ class Sequential:
             (N, K) targets; (N,) where K is 1; (N,) class indices for the sparse cross-entropy.
         epochs : int
         batch_size : int or None
-            Rows per step: None is the whole set (gradient descent), 1 is stochastic gradient descent.
+            Rows per step: None is the whole set (gradient descent), 1 is one row (stochastic).
             The last batch of an epoch may be smaller and is averaged over its own rows.
         shuffle : bool
             Take the rows in a new order every epoch, which the seed decides.
@@ -293,8 +107,8 @@ class Sequential:
         ShapeError, TypeError, ValueError
             For data or settings that do not fit, before anything changes.
         NonFiniteError
-            For NaN or infinity in the data, before anything changes; or for a batch whose loss is not
-            finite, after which training has stopped.
+            For NaN or infinity in the data, before anything changes; or for a batch whose loss is
+            not finite, after which training has stopped.
         """
         _ = self.compiled
         return training.fit(
@@ -392,7 +206,8 @@ class Sequential:
         y = self.predict(x)
         if y.shape[1] == 1:
             return (y[:, 0] > 0.5).astype(np.int64)
-        return y.argmax(axis=1).astype(np.int64)
+        classes: Integers = y.argmax(axis=1)
+        return classes.astype(np.int64, copy=False)
 
     # ---- by hand ---------------------------------------------------------------------------------
 
@@ -435,7 +250,8 @@ class Sequential:
             raise NotBuiltError("backward needs a forward pass first: call net.forward(x)")
         if dy.shape != (rows, built.outputs):
             raise ShapeError(
-                f"dy has shape {dy.shape}, expected {(rows, built.outputs)}: that of the last outputs"
+                f"dy has shape {dy.shape}, expected {(rows, built.outputs)}: that of the last "
+                "outputs"
             )
         return built.core.backward(Source(dy)).reshape(rows, *built.shape)
 
@@ -446,39 +262,3 @@ class Sequential:
     def apply_gradients(self) -> None:
         """Do one step of the optimizer with what is in `gradients`."""
         self.rule.apply()
-
-    @property
-    def parameters(self) -> MappingProxyType[str, Array]:
-        """{name: array}, such as "dense_1.weight" (inputs, units): the network's own memory."""
-        return MappingProxyType(self.built.parameters)
-
-    @property
-    def gradients(self) -> MappingProxyType[str, Array]:
-        """{name: array} of the gradients, as `parameters`."""
-        return MappingProxyType(self.built.gradients)
-
-    def get_weights(self) -> list[Array]:
-        """Return copies of all parameters, in their order."""
-        return [values.copy() for values in self.parameters.values()]
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Replace all parameters, in their order; nothing changes if one does not fit.
-
-        Raises
-        ------
-        ShapeError
-            For another number of arrays, or another shape of one.
-        """
-        names = list(self.parameters)
-        weights = check_sequence("weights", weights, "net.get_weights()")
-        if len(weights) != len(names):
-            raise ShapeError(f"got {len(weights)} arrays, expected {len(names)}: {', '.join(names)}")
-        self.built.set_arrays(dict(zip(names, weights, strict=True)))
-
-    def summary(self) -> None:
-        """Print a table: layer, output shape, parameters, memory."""
-        print(summary_table(self))
-
-    def __repr__(self) -> str:
-        return f"Sequential({', '.join(self._names)}; {self.dtype}, seed={self.seed})"
-

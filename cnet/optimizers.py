@@ -72,7 +72,7 @@ class Optimizer(Description, ABC, kw_only=True):
 class SGD(Optimizer):
     """Gradient descent, plain, with momentum or Nesterov's: `torch.optim.SGD`.
 
-    v = momentum v + g;  p -= learning_rate v,  or with Nesterov p -= learning_rate (g + momentum v).
+    v = momentum v + g;  p -= learning_rate v,  with Nesterov p -= learning_rate (g + momentum v).
     """
 
     learning_rate: float = 0.01
@@ -133,7 +133,9 @@ class AdaDelta(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """Hinton (2012), `torch.optim.RMSprop`: s = rho s + (1 - rho) g^2;  p -= rate g / (sqrt(s) + eps).
+    """Hinton (2012), `torch.optim.RMSprop`.
+
+    s = rho s + (1 - rho) g^2;  p -= learning_rate g / (sqrt(s) + epsilon).
 
     `centered` takes the mean gradient's square off s; `momentum` accumulates the steps. `rho` is
     PyTorch's `alpha`.

@@ -37,17 +37,17 @@ class Progress:
         self._stream = stream if stream is not None else sys.stderr
         self._epochs = epochs
         self._on = verbose != 0 and self._stream is not None
-        self._live = self._on and verbose != 2 and self._stream.isatty()
+        self._live = self._on and verbose != 2 and getattr(self._stream, "isatty", bool)()
         self._every = 1 if verbose == 2 else max(1, -(-epochs // PLAIN_LINES))
         self._began = self._painted = time.monotonic()
         self._width = 0
+        self._waiting = ""
 
     def step(self, epoch: int, share: float, loss: float) -> None:
         """Report where in an epoch the run is: `share` of it is done."""
         now = time.monotonic()
         if not self._live or now - self._painted < INTERVAL:
             return
-        self._painted = now
         done = (epoch - 1 + share) / self._epochs
         left = (now - self._began) * (1 - done) / done if done > 0 else 0.0
         bar = "#" * round(20 * share)
@@ -63,13 +63,18 @@ class Progress:
         passed = _duration(time.monotonic() - self._began)
         line = f"epoch {epoch}/{self._epochs} {figures}, {passed}"
         if self._live:
-            self._paint(line)
+            # Epochs of a small network are shorter than the writing of a line.
+            self._waiting = line
+            if epoch == self._epochs or time.monotonic() - self._painted >= INTERVAL:
+                self._paint(line)
         elif epoch % self._every == 0 or epoch in (1, self._epochs):
             self._stream.write(line + "\n")
             self._stream.flush()
 
     def close(self, note: str = "") -> None:
         """End the live line; add a note about how the run ended."""
+        if self._live and self._waiting:
+            self._paint(self._waiting)
         if self._live and self._width:
             self._stream.write("\n")
         if self._on and note:
@@ -82,6 +87,8 @@ class Progress:
         self._stream.write("\r" + line.ljust(self._width))
         self._stream.flush()
         self._width = len(line)
+        self._waiting = ""
+        self._painted = time.monotonic()
 
 
 def _duration(seconds: float) -> str:
@@ -96,5 +103,5 @@ def _columns(stream: TextIO) -> int:
     """Return the width of the terminal, which may change while it is written to."""
     try:
         return os.get_terminal_size(stream.fileno()).columns or 80
-    except (OSError, ValueError):
+    except (AttributeError, OSError, ValueError):
         return 80

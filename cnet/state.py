@@ -138,7 +138,13 @@ def restore(config: dict[str, Any], arrays: dict[str, Array]) -> Sequential:
 def _reduce(net: Sequential) -> tuple[Any, tuple[Any, ...]]:
     """Say to pickle and copy how a network is made again."""
     if not net.is_built:
-        return _unbuilt, (net.layers, net.seed, net.dtype, net.scale, net.is_compiled and net.compiled)
+        return _unbuilt, (
+            net.layers,
+            net.seed,
+            net.dtype,
+            net.scale,
+            net.is_compiled and net.compiled,
+        )
     config, arrays = state_of(net)
     copies = {name: array.copy() for name, array in arrays.items()}
     return _unpickle, (config, copies, copy.deepcopy(net.history))
@@ -157,4 +163,4 @@ def _unbuilt(layers: Any, seed: int, dtype: str, scale: float, compiled: Any) ->
     return net
 
 
-copyreg.pickle(Sequential, _reduce)  # type: ignore[arg-type]
+copyreg.pickle(Sequential, _reduce)

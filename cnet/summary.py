@@ -6,10 +6,10 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from cnet.model import Sequential
+    from cnet.assembled import Assembled
 
 
-def summary_table(net: Sequential) -> str:
+def summary_table(net: Assembled) -> str:
     """Return a line per layer with output shape, parameters and their memory, then the totals.
 
     Raises

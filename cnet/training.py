@@ -14,9 +14,16 @@ from cnet._core.kernels import random_order
 from cnet._core.sources import Source
 from cnet._core.training import Batches, Rule
 from cnet.arrays import Array
-from cnet.data import as_array, as_rows, as_targets, as_weights, check_finite
+from cnet.data import as_array, as_rows, as_targets, as_weights, check_finite, check_range
 from cnet.description import Description
-from cnet.errors import CnetError, NonFiniteError, ShapeError, check_integer, check_number
+from cnet.errors import (
+    CnetError,
+    NonFiniteError,
+    ShapeError,
+    check_flag,
+    check_integer,
+    check_number,
+)
 from cnet.history import History
 from cnet.losses import Loss
 from cnet.optimizers import Optimizer
@@ -25,7 +32,7 @@ from cnet.progress import Progress
 if TYPE_CHECKING:
     from cnet.model import Sequential
 
-# The compiled loop comes back so often, in seconds: within reach of Ctrl-C, and no cost to speak of.
+# So often, in seconds, the compiled loop comes back: within reach of Ctrl-C, at no cost.
 SLICE = 0.05
 # Rows that evaluation takes at a time.
 EVALUATION_ROWS = 1024
@@ -68,6 +75,7 @@ def prepare(net: Sequential, x: Any, y: Any, sample_weight: Any, what: str = "")
     targets = as_targets(y, f"{what}y", net.compiled.loss, net.built.outputs, len(rows))
     weights = as_weights(sample_weight, f"{what}sample_weight", len(rows))
     check_finite(source, name, "drop or impute these rows (np.nan_to_num fills them with zeros)")
+    check_range(rows, name, net.dtype, net.scale)
     return Dataset(source, targets, weights, len(rows))
 
 
@@ -95,7 +103,8 @@ def batches(net: Sequential, data: Dataset, batch_size: int, rule: Rule | None) 
 
 def resolve_metrics(net: Sequential) -> list[_metrics.Metric]:
     """Return the compiled metrics as they apply to the network."""
-    return [_metrics.get(name, net.compiled.loss, net.built.outputs) for name in net.compiled.metrics]
+    compiled, outputs = net.compiled, net.built.outputs
+    return [_metrics.get(name, compiled.loss, outputs) for name in compiled.metrics]
 
 
 def figures(net: Sequential, done: Batches, rows: int, training: bool = True) -> dict[str, float]:
@@ -198,6 +207,7 @@ def fit(
         batch_size = check_integer("batch_size", batch_size, 1)
     if steps_per_epoch is not None:
         steps_per_epoch = check_integer("steps_per_epoch", steps_per_epoch, 1)
+    check_flag("shuffle", shuffle)
     progress = Progress(epochs, verbose)
     if validation_data is not None and validation_split:
         raise ValueError("give validation_data or validation_split, not both")
@@ -289,7 +299,7 @@ class Run:
 
 
 def diagnose(net: Sequential, work: Batches, epoch: int) -> CnetError:
-    """Return the error for a batch whose loss was not finite: where it arose, and the likely cause."""
+    """Return the error for a batch whose loss was not finite: where, and the likely cause."""
     where = f"epoch {epoch}, batch {work.position // work.batch_size + 1}"
     return _diagnose_parameters(net, where) or _diagnose_batch(net, work, where)
 
@@ -298,8 +308,8 @@ def _diagnose_parameters(net: Sequential, where: str) -> CnetError | None:
     for name, values in net.parameters.items():
         if not np.isfinite(values).all():
             return NonFiniteError(
-                f"{where}: {name} is not finite: the last steps were too large. The likely cause is "
-                f"the learning rate ({net.rule.settings[0]:g}): try a tenth of it. The network keeps "
+                f"{where}: {name} is not finite: the last steps were too large. The likely cause "
+                f"is the learning rate ({net.rule.settings[0]:g}: try a tenth). The network keeps "
                 "these parameters; set_weights or a saved file brings good ones back"
             )
     return None
@@ -307,11 +317,13 @@ def _diagnose_parameters(net: Sequential, where: str) -> CnetError | None:
 
 def _diagnose_batch(net: Sequential, work: Batches, where: str) -> CnetError:
     found = work.first_nonfinite_slot()
+    rate = f"{net.rule.settings[0]:g}"
     if found is None:
         return NonFiniteError(
             f"{where}: the loss is {work.last_loss}, though all outputs are finite: loss "
-            f"{net.compiled.loss.name!r} overflows or takes the logarithm of zero or less at the "
-            "outputs reached; check the range of y and the last activation. The batch changed nothing"
+            f"{net.compiled.loss.name!r} overflows at outputs so large, or takes the logarithm of "
+            f"zero or less. The likely cause is the learning rate ({rate}: try a tenth) or the "
+            "range of y (compare it with that of the last activation). The batch changed nothing"
         )
     if found[0] == 0:
         return NonFiniteError(
@@ -320,7 +332,7 @@ def _diagnose_batch(net: Sequential, work: Batches, where: str) -> CnetError:
         )
     layer = net.built.layer_of_slot(found[0])
     return NonFiniteError(
-        f"{where}: the output of {layer} is not finite, first at row {found[1]} of the batch. The likely "
-        "cause is the size of the inputs (scale their columns to about -1..1) or the learning rate "
-        f"({net.rule.settings[0]:g}: try a tenth). The batch changed nothing"
+        f"{where}: the output of {layer} is not finite, first at row {found[1]} of the batch. The "
+        "likely cause is the size of the inputs (scale their columns to about -1..1) or the "
+        f"learning rate ({rate}: try a tenth). The batch changed nothing"
     )

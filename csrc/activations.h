@@ -152,11 +152,11 @@ CNET_INLINE T F(softsign_slope)(T x, T y, T a)
     return r * r;
 }
 
-/* As torch.nn.Hardsigmoid: min(max(x / 6 + 1/2, 0), 1). */
+/* As torch.nn.Hardsigmoid: min(max((x + 3) / 6, 0), 1). */
 CNET_INLINE T F(hard_sigmoid_value)(T x, T a)
 {
     (void)a;
-    T v = x * (T)(1.0 / 6.0) + (T)0.5;
+    T v = (x + 3) * (T)(1.0 / 6.0); /* exactly 0 at the kink, unlike x / 6 + 1/2 */
     return v < 0 ? 0 : v > 1 ? 1 : v;
 }
 CNET_INLINE T F(hard_sigmoid_slope)(T x, T y, T a)

@@ -13,7 +13,7 @@ extern cnet_dgemm_function cnet_blas_f64;
 
 /* Multiplications from which OpenBLAS is faster than the kernels of gemm.h (one thread, AVX2:
  * python -m benchmarks.workbench measures both sides of it). */
-#define CNET_BLAS_FROM 4.0e6
+#define CNET_BLAS_FROM 1.0e8
 #endif
 
 #ifdef T
@@ -32,7 +32,8 @@ static int F(blas_gemm)(size_t M, size_t N, size_t K, const T *a, size_t ars, si
         return 0;
     if (bias)
         for (size_t i = 0; i < M; i++)
-            memcpy(c + i * ldc, bias, N * sizeof(T));
+            for (size_t j = 0; j < N; j++)
+                c[i * ldc + j] = add ? c[i * ldc + j] + bias[j] : bias[j];
     CNET_PASTE(cnet_blas, SUFFIX)
     (CNET_ROW_MAJOR, acs == 1 ? CNET_NO_TRANS : CNET_TRANS, bcs == 1 ? CNET_NO_TRANS : CNET_TRANS,
      (int)M, (int)N, (int)K, 1, a, (int)lda, b, (int)ldb, bias || add ? 1 : 0, c, (int)ldc);

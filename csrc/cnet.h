@@ -163,7 +163,7 @@ typedef struct cnet_kernels {
 } cnet_kernels;
 
 /* A kernel's packing buffers live here; the caller owns them, one per thread. */
-#define CNET_SCRATCH_BYTES (1 << 19)
+#define CNET_SCRATCH_BYTES (5 << 17)
 
 /* ---- names.c: the rows of every list, in the order of their ids, ended by a NULL name ----------- */
 

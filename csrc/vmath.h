@@ -11,8 +11,8 @@
  * splitting of numbers in here is what it would remove. errno and the exception flags mean nothing.
  *
  * Every argument is allowed. NaN gives NaN; infinities, zeros (with their sign), and denormal
- * arguments and results are those of the exact function, rounded. The error is below 2 ulp, for
- * normal_cdf below 5; each function's comment has its own figure. */
+ * arguments and results are those of the exact function, rounded. The error is below 2.1 ulp, for
+ * normal_cdf below 5; each function's comment in vmath_schemes.inc has its own figure. */
 #ifndef CNET_VMATH_H
 #define CNET_VMATH_H
 

@@ -1,8 +1,8 @@
 """Gradients against central differences, in float64.
 
 The five-point formula has an error of h^4 / 30 times the fifth derivative. With h = 2^-10 that is
-about as large as the rounding errors of the differences, some 1e-13 of the function's size, and 1e-7
-is no close shave.
+about as large as the rounding errors of the differences, some 1e-13 of the function's size: 1e-7 is
+no close shave.
 """
 
 from collections.abc import Callable

@@ -241,8 +241,8 @@ def probability_crossentropy(y, t, p):
 
 
 def logits_crossentropy(z, t, p):
-    t = categorical(t, p)
-    return t * (log_sum_exp(z) - z), softmax(z) * t.sum(axis=1, keepdims=True) - t
+    t, log_y = categorical(t, p), z - log_sum_exp(z)
+    return -t * log_y, np.exp(log_y) * t.sum(axis=1, keepdims=True) - t
 
 
 def binary_crossentropy(y, t, p):

@@ -29,6 +29,12 @@ def test_counts_of_fit(net, name):
             net.fit(x, y, verbose=0, **{name: value})
 
 
+@pytest.mark.parametrize("value", ["no", 1, None])
+def test_shuffle(net, value):
+    with Unchanged(net), refused(TypeError, "shuffle must be True or False, got"):
+        net.fit(*regression(), shuffle=value, verbose=0)
+
+
 @pytest.mark.parametrize("value", [3, -1, "yes", None])
 def test_verbose(net, value):
     with Unchanged(net), refused(ValueError, "verbose must be 'auto', 0, 1 or 2, got"):

@@ -19,7 +19,7 @@ NUMBERS = [
 
 
 def whole_numbers(dtype, n: int = 40, columns: int = 4) -> np.ndarray:
-    """Return whole numbers that dtype and float32 hold exactly, the largest of 8 bits among them."""
+    """Return whole numbers that dtype and float32 hold exactly, up to the largest of 8 bits."""
     low = 0 if np.dtype(dtype).kind in "ub" else -128
     high = 1 if dtype == "bool" else 127 if dtype == "int8" else 255 if low == 0 else 128
     values = np.random.default_rng(0).integers(low, high + 1, (n, columns))
@@ -261,6 +261,8 @@ def test_pandas_columns_that_are_not_numbers():
     frame = pandas.DataFrame(rows(6, 4), columns=list("abcd"))
     with pytest.raises(TypeError, match="x has dtype object, expected numbers"):
         net.predict(frame.assign(b="1"))
+    with pytest.raises(TypeError, match=r"y has dtype object.*np.unique|y has dtype object"):
+        net.fit(frame, pandas.Series(list("aabbcc")), verbose=0)
     missing = pandas.Series([1, 2, None, 4, 5, 6], dtype="Int64")
     with pytest.raises(cnet.NonFiniteError, match="first at row 2, column 1"):
         net.fit(frame.assign(b=missing), rows(6, 2), verbose=0)

@@ -18,7 +18,7 @@ def run(code: str, isa: str | None = None) -> subprocess.CompletedProcess:
     if isa is not None:
         environment["CNET_ISA"] = isa
     return subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-X", "faulthandler", "-c", code],
         cwd=TESTS, env=environment, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
@@ -45,7 +45,7 @@ def known_isas() -> list[str]:
     done = run("import cnet", "avx1024")
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
-    assert last.startswith("ImportError: CNET_ISA='avx1024' is not an instruction set of this build")
+    assert last.startswith("ImportError: CNET_ISA='avx1024' is not an instruction set of this bu")
     return last.partition("it has ")[2].partition(".")[0].split(", ")
 
 

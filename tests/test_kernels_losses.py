@@ -9,9 +9,7 @@ import reference
 from checks import DTYPES, SIZES, assert_within, eps
 
 import cnet
-from cnet._core import kernels
-from cnet._core.sources import Source
-from cnet._core.training import Batches
+from cnet._core import kernels, sources, training
 
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)
 each_loss = pytest.mark.parametrize("name", kernels.LOSSES)
@@ -162,14 +160,16 @@ def test_metric_at_odd_sizes(name, weighted, dtype):
         net = cnet.Sequential([cnet.Activation("linear")], dtype=dtype).build(K)
         y, target = metric_data(name, B, K, dtype)
         w = np.random.default_rng(B).choice([0.0, 0.5, 2.0], B).astype(dtype)
-        work = Batches(net.built.core, Source(y), target if labels else Source(target),
-                       Source(w) if weighted else None, 7, loss, 0.0, 0.0, False, False, [name])
+        targets = target if labels else sources.Source(target)
+        weights = sources.Source(w) if weighted else None
+        work = training.Batches(net.built.core, sources.Source(y), targets, weights, 7, loss, 0.0,
+                                0.0, False, False, [name])  # fmt: skip
         work.begin()
         work.reset_sums()
         assert work.run(1000)
-        weights = w.astype(np.float64) if weighted else np.ones(B)
+        wide_w = w.astype(np.float64) if weighted else np.ones(B)
         wide = target if labels else target.astype(np.float64)
         figures = [reference.METRICS[name](y[i].astype(np.float64), wide[i]) for i in range(B)]
-        assert work.metric_sums[0, 1] == weights.sum()
-        assert work.metric_sums[0, 0] == pytest.approx(float(weights @ figures), rel=1e-13)
+        assert work.metric_sums[0, 1] == wide_w.sum()
+        assert work.metric_sums[0, 0] == pytest.approx(float(wide_w @ figures), rel=1e-13)
         assert work.rows_done == B and work.steps == -(-B // 7)

@@ -7,9 +7,7 @@ import reference
 from checks import DTYPES, SIZES, assert_within, eps
 
 import cnet
-from cnet._core import kernels
-from cnet._core.sources import Source
-from cnet._core.training import Batches
+from cnet._core import kernels, sources, training
 
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)
 each_source = pytest.mark.parametrize("name", kernels.SOURCES)
@@ -48,16 +46,6 @@ def test_conversion_is_exact_or_rounded_once(name, dtype):
         for rows in (1, 3, n):
             x = values_of(name, (rows, n))
             assert same_bits(identity(n, dtype).predict(x), x.astype(dtype))
-
-
-@each_dtype
-@each_source
-def test_scale_multiplies_what_is_gathered(name, dtype):
-    for n in (1, 7, 33):
-        x = values_of(name, (5, n))
-        y = identity(n, dtype, 1 / 255).predict(x)
-        expected = x.astype(np.float64) / 255
-        assert_within(y, expected, 2 * eps(dtype) * np.abs(expected), f"{name}, {n}")
 
 
 @each_dtype
@@ -116,6 +104,17 @@ def test_layout(layout, name, dtype):
 
 @each_dtype
 @each_source
+@pytest.mark.parametrize("layout", ["C", "Fortran", "every second column"])
+def test_scale_multiplies_what_is_gathered(layout, name, dtype):
+    for n in (1, 7, 33):
+        x = values_of(name, (5, n))
+        y = identity(n, dtype, 1 / 255).predict(LAYOUTS[layout](x))
+        expected = x.astype(np.float64) / 255
+        assert_within(y, expected, 2 * eps(dtype) * np.abs(expected), f"{name}, {n}")
+
+
+@each_dtype
+@each_source
 def test_rows_in_any_order(name, dtype):
     """A training pass gathers inputs, targets and weights by the same index, some of them twice."""
     n, columns = 23, 5
@@ -124,8 +123,8 @@ def test_rows_in_any_order(name, dtype):
     w = np.random.default_rng(2).random(n)
     order = np.random.default_rng(3).integers(0, n, n)
     net = identity(columns, dtype)
-    work = Batches(net.built.core, Source(x), Source(t), Source(w), 1, "quadratic", 0.0, 0.0,
-                   False, False)  # fmt: skip
+    rows = [sources.Source(values) for values in (x, t, w)]
+    work = training.Batches(net.built.core, *rows, 1, "quadratic", 0.0, 0.0, False, False)
     work.begin(order)
     for place in order:
         assert work.run(1)
@@ -144,28 +143,28 @@ def test_first_value_that_is_not_finite(source, layout):
     """In any place, around the chunks of 64 in which rows are looked through."""
     for columns in (1, 3, 63, 64, 65, 130):
         x = np.full((3, columns), np.finfo(source).max, source)
-        assert Source(LAYOUTS[layout](x)).first_nonfinite() is None
+        assert sources.Source(LAYOUTS[layout](x)).first_nonfinite() is None
         for column in {0, columns // 2, columns - 1}:
             for bad in (np.nan, np.inf, -np.inf):
                 wrong = x.copy()
                 wrong[1, column] = wrong[2, 0] = bad
-                assert Source(LAYOUTS[layout](wrong)).first_nonfinite() == (1, column)
+                assert sources.Source(LAYOUTS[layout](wrong)).first_nonfinite() == (1, column)
 
 
 @each_source
 def test_integers_are_finite(name):
     x = values_of(name, (4, 5))
-    assert Source(x).first_nonfinite() is None
-    assert Source(np.empty((0, 5), x.dtype)).first_nonfinite() is None
+    assert sources.Source(x).first_nonfinite() is None
+    assert sources.Source(np.empty((0, 5), x.dtype)).first_nonfinite() is None
 
 
 def test_a_source_describes_its_array():
-    assert Source(np.zeros((4, 3), np.uint8)).shape == (4, 3)
-    assert Source(np.zeros(4)).shape == (4, 1)
+    assert sources.Source(np.zeros((4, 3), np.uint8)).shape == (4, 3)
+    assert sources.Source(np.zeros(4)).shape == (4, 1)
     with pytest.raises(TypeError, match="float16, float32"):
-        Source(np.zeros(3, complex))
+        sources.Source(np.zeros(3, complex))
     with pytest.raises(ValueError, match="3 dimensions"):
-        Source(np.zeros((1, 2, 3)))
+        sources.Source(np.zeros((1, 2, 3)))
 
 
 def test_units_of_the_checks():

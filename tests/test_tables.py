@@ -11,8 +11,7 @@ import test_vmath
 
 import cnet
 from cnet import activations, losses, metrics, optimizers
-from cnet._core import kernels
-from cnet._core.sources import Source
+from cnet._core import kernels, sources
 
 SOURCES = pathlib.Path(__file__).parent.parent / "csrc"
 
@@ -163,7 +162,7 @@ def test_every_layer_row_is_used():
 
 def test_every_source_row_is_what_its_dtype_is_read_as():
     for name, dtype in reference.SOURCES.items():
-        source = Source(np.ones((2, 3), dtype))
+        source = sources.Source(np.ones((2, 3), dtype))
         assert source.shape == (2, 3)
         kind = {"f": np.floating, "u": np.unsignedinteger, "i": np.signedinteger}[name[0]]
         assert np.issubdtype(dtype, kind) and np.dtype(dtype).itemsize * 8 == int(name[1:])

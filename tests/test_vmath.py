@@ -1,7 +1,7 @@
 """csrc/vmath.h through its compiled twin: error bounds, special values, denormals, ends.
 
-The bounds are in ulp of the exact result. They are the errors measured over all float32 arguments
-and 10^8 float64 arguments, rounded up; every instruction set has to keep them.
+The bounds are in ulp of the exact result: the largest errors ever measured (see the comments in
+csrc/vmath_schemes.inc), rounded up. Every instruction set has to keep them.
 """
 
 from __future__ import annotations

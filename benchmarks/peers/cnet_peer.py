@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from cnet import SGD, Adam, Dense, Sequential, __version__, set_threads
+from cnet import SGD, Adam, Dense, Sequential, __version__, info
 
 from ..workloads import LEARNING_RATE, Prediction, Training, prediction_data, training_data
 from . import Run, repeat, repeat_block
 
 NAME = "cnet"
-VERSION = __version__
+VERSION = f"{__version__}, {info()['isa']}"
 MEASURED = (
     "Training: `fit` itself on a data set in memory, shuffled, the loss tracked (time of the "
     "whole call divided by its steps). Prediction: `predict`, NumPy arrays in and out."
@@ -27,7 +27,6 @@ def _network(sizes: tuple[int, ...], output_activation: str) -> Sequential:
 
 def train(workload: Training, mode: str, threads: int) -> Run:
     """Prepare a training run; see `Peer`."""
-    set_threads(threads)
     x, y = training_data(workload, workload.batches)
     squared = workload.loss == "mse"
     network = _network(workload.sizes, "linear" if squared else "softmax")
@@ -45,6 +44,5 @@ def train(workload: Training, mode: str, threads: int) -> Run:
 
 def infer(workload: Prediction, mode: str, threads: int) -> Run:
     """Prepare a prediction; see `Peer`."""
-    set_threads(threads)
     network, x = _network(workload.sizes, "linear"), prediction_data(workload)
     return repeat(lambda: network.predict(x))

@@ -147,6 +147,7 @@ cdef class Batches:
     cdef size_t columns
     cdef size_t metric_count
     cdef size_t piece
+    cdef size_t piece_begin
     cdef readonly size_t rows
     cdef readonly size_t batch_size
     cdef readonly size_t position
@@ -231,6 +232,7 @@ cdef class Batches:
             n = min(self.piece, rows - done)
             self.work.run.rows = n
             self.work.run.fresh = done == 0
+            self.piece_begin = done
             value += self.pass_piece(self.position + done, scale)
             if not isfinite(value):
                 self.last_loss = value
@@ -289,12 +291,12 @@ cdef class Batches:
         return value
 
     def first_nonfinite_slot(self):
-        """(slot, row) of the first value that is not finite in the piece last run, or None."""
+        """(slot, row of the batch) of the first value of the last batch that is not finite, or None."""
         cdef size_t at, n
         cdef int slot
         for slot in range(len(self.network.widths)):
             n = self.work.run.rows * <size_t>self.network.widths[slot]
             at = self.network.kernels.first_nonfinite(n, self.work.run.value[slot])
             if at < n:
-                return slot, at // <size_t>self.network.widths[slot]
+                return slot, self.piece_begin + at // <size_t>self.network.widths[slot]
         return None

@@ -1,0 +1,9 @@
+from typing import Any
+
+from numpy.typing import NDArray
+
+class Source:
+    def __new__(cls, array: NDArray[Any], scale: float = 1.0) -> Source: ...
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    def first_nonfinite(self) -> tuple[int, int] | None: ...

@@ -1,0 +1,244 @@
+"""`Assembled`: the half of a network that is there before anything is trained or asked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import MappingProxyType
+from typing import Any, Self
+
+from cnet import losses, optimizers, training
+from cnet import metrics as _metrics
+from cnet._core.training import Rule
+from cnet.arrays import Array
+from cnet.assembly import Built, check_dtype, check_layers, layer_names, plan, row_shape
+from cnet.data import as_array, as_rows
+from cnet.errors import (
+    NotBuiltError,
+    ShapeError,
+    check_integer,
+    check_number,
+    check_sequence,
+    unknown,
+)
+from cnet.history import History
+from cnet.layers import Layer
+from cnet.losses import Loss
+from cnet.optimizers import Optimizer
+from cnet.program import Program
+from cnet.summary import summary_table
+
+
+class Assembled:
+    """Layers, settings and memory of a network: all that `Sequential` has, and how it is built.
+
+    All fields are here; what is done with them (training, prediction, backpropagation by hand) is
+    in `Sequential`, which says what the parameters are.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        *,
+        seed: int | None = None,
+        dtype: str = "float32",
+        scale: float | None = None,
+    ) -> None:
+        self.layers = check_layers(layers)
+        self.dtype = check_dtype(dtype)
+        drawn = int.from_bytes(os.urandom(6), "little")
+        self.seed = drawn if seed is None else check_integer("seed", seed, 0)
+        if self.seed >= 1 << 64:
+            raise ValueError(f"seed must be below 2**64, got {seed}")
+        self.scale = 1.0 if scale is None else check_number("scale", scale)
+        self.history = History()
+        self.passes = 0
+        self._names = layer_names(self.layers)
+        self._built: Built | None = None
+        self._compiled: training.Compiled | None = None
+        self._rule: Rule | None = None
+        given = self.layers[0].inputs_given
+        if given is not None:
+            self.build(given)
+
+    def build(self, inputs: int | Sequence[int]) -> Self:
+        """Fix the shape of a row, lay out the memory and draw the first weights.
+
+        `fit` does it from the data; call it to have the weights before.
+
+        Parameters
+        ----------
+        inputs : int or tuple of int
+            Columns, or the shape of one row such as (28, 28).
+
+        Returns
+        -------
+        Sequential
+            The network itself.
+
+        Raises
+        ------
+        ShapeError
+            If a layer cannot read what comes before it, or the network is built for another shape.
+        """
+        if self._built is None:
+            built = Built(self.layers, self._names, inputs, self.dtype, self.seed)
+            if self._compiled is not None:
+                built.check_loss(self._compiled.loss, self._compiled.metrics)
+            self._built = built
+        elif row_shape(inputs) != self._built.shape:
+            raise ShapeError(
+                f"the network is built for rows of shape {self._built.shape}, not "
+                f"{row_shape(inputs)}; make a new one"
+            )
+        return self
+
+    def plan(self, inputs: int | Sequence[int]) -> Program:
+        """Translate the layers for rows of a shape, without laying out memory."""
+        return plan(self.layers, self._names, row_shape(inputs))
+
+    @contextmanager
+    def building_for(self, x: Any) -> Iterator[None]:
+        """Build for the rows of x, unless that is done; undone if what is checked then fails."""
+        before = self._built
+        if before is None:
+            shape = as_array(x, "x").shape[1:]
+            self.build(shape or as_rows(x, "x", None, self._names[0]).shape[1:])
+        try:
+            yield
+        except BaseException:
+            self._built = before
+            raise
+
+    def compile(
+        self,
+        optimizer: str | Optimizer = "adam",
+        loss: str | Loss = "mse",
+        metrics: Sequence[str] = (),
+    ) -> Self:
+        """Say how to train. Calling it again starts the optimizer afresh and keeps the weights.
+
+        Parameters
+        ----------
+        optimizer : str or Optimizer
+        loss : str or Loss
+        metrics : sequence of str
+            Counted in the compiled loop: "accuracy", "binary_accuracy", "categorical_accuracy",
+            "sparse_accuracy", "mse", "rmse", "mae".
+
+        Returns
+        -------
+        Sequential
+            The network itself.
+
+        Raises
+        ------
+        ValueError, TypeError
+            For unknown names, or a loss that does not fit the last layer.
+        """
+        metrics = [metrics] if isinstance(metrics, str) else metrics
+        metrics = check_sequence("metrics", metrics, "['accuracy']")
+        for name in metrics:
+            if name not in _metrics.names():
+                raise unknown("metric", name, _metrics.names())
+        compiled = training.Compiled(optimizers.get(optimizer), losses.get(loss), metrics)
+        if self._built is not None:
+            self._built.check_loss(compiled.loss, compiled.metrics)
+        self._compiled, self._rule = compiled, None
+        return self
+
+    # ---- what others of the package ask ----------------------------------------------------------
+
+    @property
+    def built(self) -> Built:
+        """The network in memory.
+
+        Raises
+        ------
+        NotBuiltError
+            Before `build`.
+        """
+        if self._built is None:
+            raise NotBuiltError(
+                "the network is not built: its input width is not known yet. Call "
+                "net.build(inputs), give the first layer inputs=..., or call fit"
+            )
+        return self._built
+
+    @property
+    def compiled(self) -> training.Compiled:
+        """What `compile` was given.
+
+        Raises
+        ------
+        NotBuiltError
+            Before `compile`.
+        """
+        if self._compiled is None:
+            raise NotBuiltError(
+                "the network is not compiled: call net.compile(optimizer, loss) first"
+            )
+        return self._compiled
+
+    @property
+    def is_built(self) -> bool:
+        """Whether the input width is known."""
+        return self._built is not None
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether `compile` was called."""
+        return self._compiled is not None
+
+    @property
+    def rule(self) -> Rule:
+        """The update rule with its state."""
+        if self._rule is None:
+            optimizer = self.compiled.optimizer
+            self._rule = Rule(self.built.core, optimizer.rule, optimizer.settings(), optimizer.fill)
+        return self._rule
+
+    @property
+    def first_layer(self) -> str:
+        """Name of the first layer, for errors."""
+        return self._names[0]
+
+    # ---- parameters ------------------------------------------------------------------------------
+
+    @property
+    def parameters(self) -> MappingProxyType[str, Array]:
+        """{name: array}, such as "dense_1.weight" (inputs, units): the network's own memory."""
+        return MappingProxyType(self.built.parameters)
+
+    @property
+    def gradients(self) -> MappingProxyType[str, Array]:
+        """{name: array} of the gradients, as `parameters`."""
+        return MappingProxyType(self.built.gradients)
+
+    def get_weights(self) -> list[Array]:
+        """Return copies of all parameters, in their order."""
+        return [values.copy() for values in self.parameters.values()]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Replace all parameters, in their order; nothing changes if one does not fit.
+
+        Raises
+        ------
+        ShapeError
+            For another number of arrays, or another shape of one.
+        """
+        names = list(self.parameters)
+        weights = check_sequence("weights", weights, "net.get_weights()")
+        if len(weights) != len(names):
+            raise ShapeError(
+                f"got {len(weights)} arrays, expected {len(names)}: {', '.join(names)}"
+            )
+        self.built.set_arrays(dict(zip(names, weights, strict=True)))
+
+    def summary(self) -> None:
+        """Print a table: layer, output shape, parameters, memory."""
+        print(summary_table(self))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(self._names)}; {self.dtype}, seed={self.seed})"

@@ -31,9 +31,7 @@ UNKNOWN = {
     "activation": (lambda name: cnet.Dense(3, name), "rely", "relu", cnet.activations.names),
     "loss": (lambda name: regressor(loss=name), "hubert", "huber", cnet.losses.names),
     "optimizer": (lambda name: regressor(name), "adm", "adam", cnet.optimizers.names),
-    "metric": (
-        lambda name: regressor(metrics=[name]), "acuracy", "accuracy", cnet.metrics.names
-    ),
+    "metric": (lambda name: regressor(metrics=[name]), "acuracy", "accuracy", cnet.metrics.names),
     "initializer": (
         lambda name: cnet.Dense(3, kernel_initializer=name),
         "glorotuniform",

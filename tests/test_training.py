@@ -101,9 +101,7 @@ def test_a_batch_of_thousands_is_one_step(loss):
     net.zero_gradients()
     outputs = net.forward(x)
     net.backward(value.gradient(outputs, y))
-    expected = {
-        name: net.parameters[name] - 0.01 * slope for name, slope in net.gradients.items()
-    }
+    expected = {name: net.parameters[name] - 0.01 * slope for name, slope in net.gradients.items()}
     history = net.fit(x, y, batch_size=None, verbose=0)
     assert history["loss"] == [pytest.approx(value(outputs, y), rel=1e-12)]
     for name, values in net.parameters.items():
@@ -182,9 +180,7 @@ def test_epochs_of_a_number_of_steps_report_the_rows_that_they_took(net, data):
     hand = ByHand(net)
     sums = [(hand.step(x[part], y[part]) * len(x[part]), len(x[part])) for part in parts]
     expected = [(a + b) / (m + n) for (a, m), (b, n) in zip(sums[::2], sums[1::2], strict=True)]
-    history = net.fit(
-        x, y, epochs=3, batch_size=4, steps_per_epoch=2, shuffle=False, verbose=0
-    )
+    history = net.fit(x, y, epochs=3, batch_size=4, steps_per_epoch=2, shuffle=False, verbose=0)
     np.testing.assert_allclose(history["loss"], expected, **CLOSE)
     hand.assert_like(net)
 
@@ -222,9 +218,7 @@ def test_a_weight_multiplies_the_loss_of_its_row(net, data, batch_size):
     for first in range(0, 10, size):
         part = slice(first, first + size)
         expected += hand.step(x[part], y[part], weights[part]) * len(x[part])
-    history = net.fit(
-        x, y, batch_size=batch_size, sample_weight=weights, shuffle=False, verbose=0
-    )
+    history = net.fit(x, y, batch_size=batch_size, sample_weight=weights, shuffle=False, verbose=0)
     assert history["loss"] == [pytest.approx(expected / 10, rel=1e-12)]
     hand.assert_like(net)
     evaluated = net.evaluate(x, y, sample_weight=weights)

@@ -89,10 +89,14 @@ class BuildExt(build_ext):
     """Compiles the kernels once per instruction set and links them into one module only."""
 
     parallel: int | None
+    inplace: bool
 
     def finalize_options(self) -> None:
         super().finalize_options()
         self.parallel = self.parallel or os.cpu_count()
+        # The modules go beside their sources as well: whoever installs from a checkout and stays in
+        # it imports cnet from there.
+        self.inplace = True
 
     def build_extensions(self) -> None:
         if self.compiler.compiler_type == "msvc":

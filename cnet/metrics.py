@@ -64,6 +64,11 @@ def get(name: str, loss: Loss, outputs: int) -> Metric:
                 f"metric 'accuracy' needs a classification loss, not {loss.name!r}; name "
                 "'binary_accuracy' or 'categorical_accuracy' if that is meant, or use 'mae'"
             )
+    if row == "binary_accuracy" and getattr(loss, "from_logits", False):
+        raise ValueError(
+            f"metric {name!r} compares probabilities with 1/2, but loss {loss.name!r} has "
+            "from_logits=True; use a sigmoid layer and leave it out, the two are merged anyway"
+        )
     if (METRICS[row] == "LABELS") != loss.takes_labels:
         wanted = "class indices" if METRICS[row] == "LABELS" else "a matrix of targets"
         raise ValueError(f"metric {name!r} needs {wanted}, which loss {loss.name!r} does not take")

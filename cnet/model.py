@@ -76,7 +76,8 @@ class Sequential(Assembled):
         ----------
         x : (N, inputs) array
             float16, float32, float64, integer or bool; lists and data frames too. Read where it
-            lies: read-only, strided, Fortran-ordered and memory-mapped arrays are not copied.
+            lies: read-only, strided, Fortran-ordered and memory-mapped arrays are not copied (rows
+            of several dimensions are, unless C-contiguous).
         y : array
             (N, K) targets; (N,) where K is 1; (N,) class indices for the sparse cross-entropy.
         epochs : int
@@ -201,11 +202,14 @@ class Sequential(Assembled):
     def predict_classes(self, x: Any) -> Integers:
         """Return class indices (N,): the largest output, or whether a single one is above 1/2.
 
+        A single logit (a loss with `from_logits=True`) counts from 0.
+
         Parameters and errors are those of `predict`.
         """
         y = self.predict(x)
         if y.shape[1] == 1:
-            return (y[:, 0] > 0.5).astype(np.int64)
+            logits = self.is_compiled and getattr(self.compiled.loss, "from_logits", False)
+            return (y[:, 0] > (0.0 if logits else 0.5)).astype(np.int64)
         classes: Integers = y.argmax(axis=1)
         return classes.astype(np.int64, copy=False)
 

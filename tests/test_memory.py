@@ -91,6 +91,7 @@ print(json.dumps(dict(grown=peak() - before, loose=peak_before - before)))
 @pytest.mark.fashion
 def test_training_from_bytes_takes_less_than_a_half_more_than_the_bytes():
     code = """
+warm_up()
 before = now()
 try:
     (x, y), _ = cnet.datasets.load_fashion_mnist()

@@ -11,7 +11,7 @@ from libc.stdint cimport int64_t
 
 from cnet._core cimport losses, optimizers
 from cnet._core.csrc cimport CNET_HYPER, CNET_SETTINGS, cnet_kernels, cnet_loss, cnet_run
-from cnet._core.kernels cimport prepare
+from cnet._core.kernels cimport expect_shape, prepare
 from cnet._core.kernels import LOSSES, METRICS, OPTIMIZERS
 from cnet._core.network cimport Network, Workspace, address, aligned_zeros
 from cnet._core.sources cimport Source
@@ -19,6 +19,17 @@ from cnet._core.sources cimport Source
 cdef tuple METRIC_NAMES = tuple(METRICS)
 # A larger batch passes in pieces whose gradients are added up, so that memory does not follow it.
 cdef Py_ssize_t PIECE_ROWS = 1024
+
+
+cdef int expect_indices(str name, array, size_t count, size_t limit) except -1:
+    """Make sure that an array holds `count` indices below `limit`, where C can read them."""
+    if (array.dtype != np.int64 or array.shape != (count,) or not array.flags.c_contiguous
+            or array.min() < 0 or array.max() >= limit):
+        raise ValueError(
+            f"{name} must be a C-contiguous int64 array of {count} indices in 0..{limit - 1}; "
+            f"got {array.dtype} of shape {array.shape}"
+        )
+    return 0
 
 
 cdef class Rule:
@@ -110,6 +121,11 @@ cdef class Batches:
     rule : Rule, optional
         Train with it; without one, only evaluate.
 
+    Raises
+    ------
+    ValueError
+        For shapes, labels or names that do not fit.
+
     Attributes
     ----------
     rows : int
@@ -163,6 +179,11 @@ cdef class Batches:
         cdef size_t item = network.itemsize
         self.network, self.rule, self.x, self.weights = network, rule, x, weights
         self.rows = self.position = x.rows.rows
+        if batch_size < 1 or not self.rows:
+            raise ValueError(f"batch_size is {batch_size} and x has {self.rows} rows; both must be positive")
+        expect_shape("x", x.shape, (self.rows, network.inputs))
+        if weights is not None:
+            expect_shape("weights", weights.shape, (self.rows, 1))
         self.batch_size = min(batch_size, self.rows)
         self.loss = cnet_loss(losses.find(loss), parameter, smoothing)
         self.mean_over_columns = mean_over_columns
@@ -172,15 +193,20 @@ cdef class Batches:
         self.work.run.merged = merged
         if LOSSES[loss] == "LABELS":
             self.labels = np.ascontiguousarray(targets, np.int64)
-            self.labels_at = <const int64_t *>address(self.labels) if self.rows else NULL
+            expect_indices("targets", self.labels, self.rows, network.outputs)
+            self.labels_at = <const int64_t *>address(self.labels)
             self.columns = 1
         else:
             self.targets = targets
-            self.columns = self.targets.rows.columns
+            self.columns = network.outputs // 2 if LOSSES[loss] == "HALF" else network.outputs
+            expect_shape("targets", self.targets.shape, (self.rows, self.columns))
         self.target_buffer = aligned_zeros(self.piece * (self.columns * max(item, 8) + item) + 64)
         self.target_at = <char *>address(self.target_buffer)
         self.weight_at = self.target_at + self.piece * self.columns * max(item, 8)
         self.metric_count = len(metrics)
+        for metric in metrics:
+            if METRICS.get(metric) != LOSSES[loss]:
+                raise ValueError(f"metric {metric!r} is unknown or does not fit the targets of {loss!r}")
         self.metric_ids = np.array([METRIC_NAMES.index(m) for m in metrics] or [0], np.intc)
         self.metric_ids_at = <int *>address(self.metric_ids)
         self.metric_sums = np.zeros((max(self.metric_count, 1), 2))
@@ -192,7 +218,20 @@ cdef class Batches:
         return self.work.nbytes + self.target_buffer.nbytes
 
     def begin(self, order=None):
-        """Start a pass over all rows, in the order given (an int64 array) or as they lie."""
+        """Start a pass over all rows, as they lie or in an order.
+
+        Parameters
+        ----------
+        order : (rows,) int64 array, optional
+            C-contiguous row indices; not looked at again, so nobody may write to it meanwhile.
+
+        Raises
+        ------
+        ValueError
+            For another shape or dtype, or an index out of range.
+        """
+        if order is not None:
+            expect_indices("order", order, self.rows, self.rows)
         self.order = order
         self.order_at = <const int64_t *>address(order) if order is not None else NULL
         self.position = 0

@@ -85,7 +85,7 @@ def check_training() -> None:
             loaded = cnet.load(file)
         expected = net.predict(x_test)
         for other in (loaded, pickle.loads(pickle.dumps(net))):
-            expect(np.array_equal(other.predict(x_test), expected), f"{dtype}: its copy is the same")
+            expect(np.array_equal(other.predict(x_test), expected), f"{dtype}: a copy is the same")
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
@@ -37,6 +38,22 @@ class Assembled:
     in `Sequential`, which says what the parameters are.
     """
 
+    # A misspelt attribute is an error, not a setting that nobody reads.
+    __slots__ = (
+        "__weakref__",
+        "_built",
+        "_compiled",
+        "_dtype",
+        "_layers",
+        "_names",
+        "_rule",
+        "_seed",
+        "_training",
+        "history",
+        "passes",
+        "scale",
+    )
+
     def __init__(
         self,
         layers: Sequence[Layer],
@@ -45,19 +62,20 @@ class Assembled:
         dtype: str = "float32",
         scale: float | None = None,
     ) -> None:
-        self.layers = check_layers(layers)
-        self.dtype = check_dtype(dtype)
+        self._layers = check_layers(layers)
+        self._dtype = check_dtype(dtype)
         drawn = int.from_bytes(os.urandom(6), "little")
-        self.seed = drawn if seed is None else check_integer("seed", seed, 0)
-        if self.seed >= 1 << 64:
+        self._seed = drawn if seed is None else check_integer("seed", seed, 0)
+        if self._seed >= 1 << 64:
             raise ValueError(f"seed must be below 2**64, got {seed}")
         self.scale = 1.0 if scale is None else check_number("scale", scale)
         self.history = History()
         self.passes = 0
-        self._names = layer_names(self.layers)
+        self._names = layer_names(self._layers)
         self._built: Built | None = None
         self._compiled: training.Compiled | None = None
         self._rule: Rule | None = None
+        self._training = threading.Lock()
         given = self.layers[0].inputs_given
         if given is not None:
             self.build(given)
@@ -147,6 +165,51 @@ class Assembled:
             self._built.check_loss(compiled.loss, compiled.metrics)
         self._compiled, self._rule = compiled, None
         return self
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The descriptions that the network is made of."""
+        return self._layers
+
+    @property
+    def dtype(self) -> str:
+        """Name of the dtype of parameters, activations and results."""
+        return self._dtype
+
+    @property
+    def seed(self) -> int:
+        """What decides the first weights and the order of the rows."""
+        return self._seed
+
+    @property
+    def learning_rate(self) -> float:
+        """The optimizer's learning rate. Writing it changes the next step and nothing else.
+
+        Raises
+        ------
+        NotBuiltError
+            Before `build` and `compile`.
+        ValueError, TypeError
+            For what is no finite number of at least 0.
+        """
+        return float(self.rule.settings[0])
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self.rule.settings[0] = check_number("learning_rate", value, 0)
+
+    @contextmanager
+    def training_alone(self) -> Iterator[None]:
+        """Refuse a second training while one runs: the two would share the gradients."""
+        if not self._training.acquire(blocking=False):
+            raise RuntimeError(
+                "the network is being trained already, by another thread; wait for it, or train a "
+                "copy (copy.deepcopy(net))"
+            )
+        try:
+            yield
+        finally:
+            self._training.release()
 
     # ---- what others of the package ask ----------------------------------------------------------
 

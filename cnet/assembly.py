@@ -114,6 +114,12 @@ class Built:
                 f"activation={next(iter(loss.links))!r}, or use "
                 f"cnet.losses.{type(loss).__name__}(from_logits=True)"
             )
+        bounded = {*loss.links, "sigmoid", "hard_sigmoid", "softmax"}
+        if loss.takes_probabilities and not from_logits and activation not in bounded:
+            raise ValueError(
+                f"loss {loss.name!r} takes probabilities, but {last} is {activation}, which leaves "
+                f"0..1; give it activation={next(iter(loss.links))!r}"
+            )
         if from_logits and activation in loss.links:
             raise ValueError(
                 f"loss {loss.name!r} with from_logits=True takes logits, but {last} is "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,10 @@ def as_array(values: Any, what: str) -> Array:
             f"{what} is a masked array, whose mask would be lost; fill it ({what}.filled(0)) or "
             "drop the rows that hold masked values"
         )
+    if values is None or isinstance(values, (dict, set, Iterator)):
+        got = "None" if values is None else f"a {type(values).__name__}"
+        remedy = "" if values is None else f"; make it a list of rows first, such as list({what})"
+        raise TypeError(f"{what} is {got}, expected an array, a list or a data frame{remedy}")
     try:
         array = np.asarray(values)
     except ValueError as error:
@@ -134,7 +139,9 @@ def check_range(rows: Array, what: str, dtype: str, scale: float) -> None:
         )
 
 
-def as_targets(values: Any, what: str, loss: Loss, outputs: int, rows: int) -> Source | Array:
+def as_targets(
+    values: Any, what: str, loss: Loss, outputs: int, rows: int, dtype: str
+) -> Source | Array:
     """Return targets in the form that a loss takes.
 
     (N,) stands for (N, 1) where the loss wants one column, and nothing else is broadcast.
@@ -170,6 +177,7 @@ def as_targets(values: Any, what: str, loss: Loss, outputs: int, rows: int) -> S
         )
     source = Source(array)
     check_finite(source, what, "drop or impute these rows")
+    check_range(array, what, dtype, 1.0)
     _check_bounds(array, what, loss)
     return source
 
@@ -191,6 +199,10 @@ def _labels(array: Array, what: str, outputs: int) -> Array:
     if wrong.size:
         first = wrong[0]
         remedy = "" if array.min() < 0 else f"give it {int(array.max()) + 1} units, or "
+        if array.min() == 1 and array.max() == outputs:
+            raise ValueError(
+                f"{what} has classes 1..{outputs}, expected 0..{outputs - 1}; pass {what} - 1"
+            )
         raise ValueError(
             f"{what}[{first}] is class {array[first]}, but the last layer has {outputs} units: "
             f"classes 0..{outputs - 1}; {remedy}renumber the classes with "

@@ -107,8 +107,8 @@ def _decode(raw: bytes) -> tuple[dict[str, Any], dict[str, Array]]:
     length = int.from_bytes(raw[:8], "little")
     if length > min(len(raw) - 8, _LARGEST_HEADER):
         raise FileFormatError(
-            f"the header should be {length} bytes long, but the file has {len(raw)}: it is "
-            "truncated or no safetensors file"
+            f"it is no safetensors file, or truncated: the header should be {length} bytes long, "
+            f"but the file has {len(raw)}"
         )
     try:
         header = json.loads(raw[8 : 8 + length])
@@ -141,9 +141,15 @@ def _decode(raw: bytes) -> tuple[dict[str, Any], dict[str, Array]]:
 
 
 def _write_atomically(path: Path, parts: list[bytes]) -> None:
+    path = Path(os.path.realpath(path))  # a link stays a link: what it names is replaced
+    mode = 0o666
+    if path.exists():
+        if not path.is_file():
+            raise FileExistsError(f"{path} is no ordinary file, and would be replaced by one")
+        mode = path.stat().st_mode & 0o777
     # Opened by hand, since tempfile's files may only be read by their owner.
     temporary = path.parent / f".cnet-{os.urandom(8).hex()}"
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, 0o666)
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, mode)
     try:
         with os.fdopen(handle, "wb") as file:
             file.writelines(parts)

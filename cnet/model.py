@@ -51,6 +51,8 @@ class Sequential(Assembled):
     >>> history = net.fit(x, y, epochs=20, verbose=0)
     """
 
+    __slots__ = ()
+
     # ---- training --------------------------------------------------------------------------------
 
     def fit(
@@ -112,19 +114,20 @@ class Sequential(Assembled):
             not finite, after which training has stopped.
         """
         _ = self.compiled
-        return training.fit(
-            self,
-            x,
-            y,
-            epochs=epochs,
-            batch_size=batch_size,
-            shuffle=shuffle,
-            validation_data=validation_data,
-            validation_split=validation_split,
-            sample_weight=sample_weight,
-            verbose=verbose,
-            steps_per_epoch=steps_per_epoch,
-        )
+        with self.training_alone():
+            return training.fit(
+                self,
+                x,
+                y,
+                epochs=epochs,
+                batch_size=batch_size,
+                shuffle=shuffle,
+                validation_data=validation_data,
+                validation_split=validation_split,
+                sample_weight=sample_weight,
+                verbose=verbose,
+                steps_per_epoch=steps_per_epoch,
+            )
 
     def train_on_batch(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
         """Do one step on one batch.
@@ -139,14 +142,15 @@ class Sequential(Assembled):
         as `fit`
         """
         _ = self.compiled
-        with self.building_for(x):
-            data = training.prepare(self, x, y, sample_weight)
-        work = training.batches(self, data, data.rows, self.rule)
-        work.begin()
-        work.reset_sums()
-        if not work.run(1):
-            raise training.diagnose(self, work, 1)
-        return training.figures(self, work, data.rows)
+        with self.training_alone():
+            with self.building_for(x):
+                data = training.prepare(self, x, y, sample_weight)
+            work = training.batches(self, data, data.rows, self.rule)
+            work.begin()
+            work.reset_sums()
+            if not work.run(1):
+                raise training.diagnose(self, work, 1)
+            return training.figures(self, work, data.rows)
 
     def evaluate(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
         """Return the loss and the metrics over a data set.

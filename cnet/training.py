@@ -72,7 +72,7 @@ def prepare(net: Sequential, x: Any, y: Any, sample_weight: Any, what: str = "")
     if len(rows) == 0:
         raise ShapeError(f"{name} has no rows; there is nothing to learn from")
     source = Source(rows, net.scale)
-    targets = as_targets(y, f"{what}y", net.compiled.loss, net.built.outputs, len(rows))
+    targets = as_targets(y, f"{what}y", net.compiled.loss, net.built.outputs, len(rows), net.dtype)
     weights = as_weights(sample_weight, f"{what}sample_weight", len(rows))
     check_finite(source, name, "drop or impute these rows (np.nan_to_num fills them with zeros)")
     check_range(rows, name, net.dtype, net.scale)
@@ -321,9 +321,9 @@ def _diagnose_batch(net: Sequential, work: Batches, where: str) -> CnetError:
     if found is None:
         return NonFiniteError(
             f"{where}: the loss is {work.last_loss}, though all outputs are finite: loss "
-            f"{net.compiled.loss.name!r} overflows at outputs so large, or takes the logarithm of "
-            f"zero or less. The likely cause is the learning rate ({rate}: try a tenth) or the "
-            "range of y (compare it with that of the last activation). The batch changed nothing"
+            f"{net.compiled.loss.name!r} overflows. The likely cause is the size of x, y or the "
+            "sample weights (scale columns to about -1..1), outputs outside the range that "
+            f"the loss takes, or the learning rate ({rate}: try a tenth). The batch changed nothing"
         )
     if found[0] == 0:
         return NonFiniteError(

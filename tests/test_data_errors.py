@@ -152,7 +152,9 @@ def test_means_and_variances_want_half_as_many_targets():
 
 WRONG_DTYPES = {
     "object": (np.ones((6, 4), object), "dtype object"),
-    "None": (None, "dtype object"),
+    "None": (None, "is None"),
+    "a generator": ((row for row in np.ones((6, 4))), "is a generator.*list"),
+    "a dict": ({"a": 1}, "is a dict"),
     "strings": (np.full((6, 4), "1"), "np.unique"),
     "bytes": (np.full((6, 4), b"1"), "np.unique"),
     "complex": (np.ones((6, 4), complex), "real and the imaginary part"),
@@ -177,7 +179,7 @@ def test_rows_that_are_not_numbers(net, name, kind):
 def test_targets_that_are_not_numbers(net, call, kind):
     y, word = WRONG_DTYPES[kind]
     with Unchanged(net), refused(TypeError, "y", word):
-        call(net, np.ones((6, 4)), y if y is None else y[..., :2])
+        call(net, np.ones((6, 4)), y[..., :2] if isinstance(y, np.ndarray) else y)
 
 
 def test_numpys_new_strings_are_strings():

@@ -25,7 +25,6 @@ cdef class Network:
     cdef void *gradients_at
     cdef Workspace spare
     cdef Workspace tape
-    cdef readonly size_t tape_rows
 
     cdef int set_op(self, cnet_op *op, dict operation) except -1
     cdef void *address_of_result(self, object out, Py_ssize_t n) except NULL

@@ -11,6 +11,7 @@ from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release,
     PyObject_GetBuffer,
 )
+from cpython.exc cimport PyErr_CheckSignals
 from libc.stdlib cimport calloc, free
 
 from cnet._core cimport activations
@@ -24,6 +25,8 @@ from cnet._core.sources cimport Source, fill
 cdef size_t ALIGNMENT = 64
 # Rows that a pass without gradients takes at a time: they and their activations stay in the cache.
 cdef Py_ssize_t INFERENCE_ROWS = 256
+# So many times these, and a look at whether Ctrl-C was pressed.
+cdef Py_ssize_t SIGNAL_CHUNKS = 32
 
 
 cdef object aligned_zeros(Py_ssize_t n):
@@ -196,7 +199,7 @@ cdef class Network:
         """
         cdef Py_buffer view
         cdef cnet_source source
-        cdef Py_ssize_t done, n, chunk
+        cdef Py_ssize_t done, stop, n, chunk
         cdef Workspace work
         cdef char *to
         cdef bint plain
@@ -219,11 +222,17 @@ cdef class Network:
             if work is None or work.capacity < chunk:
                 work = Workspace(self, chunk)
             plain = self.is_plain(&source)
-            with nogil:
-                for done from 0 <= done < n by chunk:
-                    work.run.rows = min(chunk, n - done)
-                    self.infer(work, &source, plain, done,
-                               to + done * self.outputs * self.itemsize)
+            done = 0
+            while done < n:
+                with nogil:
+                    stop = min(n, done + SIGNAL_CHUNKS * chunk)
+                    while done < stop:
+                        work.run.rows = min(chunk, n - done)
+                        self.infer(work, &source, plain, done,
+                                   to + done * self.outputs * self.itemsize)
+                        done += chunk
+                if done < n:
+                    PyErr_CheckSignals()
             self.spare = work
             return out
         finally:
@@ -256,6 +265,7 @@ cdef class Network:
     cdef bint is_plain(self, const cnet_source *source) noexcept:
         cdef size_t size = self.itemsize
         return (source.type == (0 if self.dtype == CNET_F32 else 1) and source.scale == 1
+                and <size_t>source.data % size == 0
                 and source.column_stride == <ptrdiff_t>size
                 and source.row_stride == <ptrdiff_t>(size * source.columns))
 
@@ -287,13 +297,17 @@ cdef class Network:
         cdef Py_ssize_t n = x.rows.rows
         if <Py_ssize_t>x.rows.columns != self.inputs:
             raise ValueError(f"expected {self.inputs} columns, got {x.rows.columns}")
-        if self.tape is None or self.tape.capacity < n:
-            self.tape = Workspace(self, n, True, True)
+        # As with the spare: whoever is inside holds the workspace, a second thread makes its own, and
+        # the last one out leaves the tape.
+        cdef Workspace tape = self.tape
+        self.tape = None
+        if tape is None or tape.capacity < n:
+            tape = Workspace(self, n, True, True)
         out = np.empty((n, self.outputs), self.numpy_dtype)
-        cdef cnet_run *run = &self.tape.run
+        cdef cnet_run *run = &tape.run
         run.rows = n
-        self.tape_rows = n
         if n == 0:
+            self.tape = tape
             return out
         cdef char *to = <char *>address(out)
         cdef cnet_source outputs
@@ -306,7 +320,13 @@ cdef class Network:
             self.kernels.gather(&x.rows, NULL, 0, n, run.value[0])
             self.forward_ops(run)
             self.kernels.gather(&outputs, NULL, 0, n, to)
+        self.tape = tape
         return out
+
+    @property
+    def tape_rows(self):
+        """Rows of the last `forward`, 0 before it."""
+        return 0 if self.tape is None else self.tape.run.rows
 
     def backward(self, Source dy not None):
         """Gradients for the last `forward`: adds to `gradients`, returns that of the inputs.
@@ -320,13 +340,16 @@ cdef class Network:
         -------
         (N, inputs) array
         """
-        if self.tape is None or self.tape_rows == 0:
+        cdef Workspace tape = self.tape
+        if tape is None or tape.run.rows == 0:
             raise RuntimeError("backward needs a forward pass first")
-        cdef cnet_run *run = &self.tape.run
-        if dy.rows.rows != self.tape_rows or <Py_ssize_t>dy.rows.columns != self.outputs:
-            raise ValueError(f"dy has shape {dy.shape}, expected {(self.tape_rows, self.outputs)}: "
+        cdef cnet_run *run = &tape.run
+        cdef Py_ssize_t n = run.rows
+        if dy.rows.rows != run.rows or <Py_ssize_t>dy.rows.columns != self.outputs:
+            raise ValueError(f"dy has shape {dy.shape}, expected {(n, self.outputs)}: "
                              "that of the last forward")
-        out = np.empty((self.tape_rows, self.inputs), self.numpy_dtype)
+        self.tape = None
+        out = np.empty((n, self.inputs), self.numpy_dtype)
         cdef char *to = <char *>address(out)
         cdef void *dx = run.slope[0]
         run.fresh = 0
@@ -335,4 +358,5 @@ cdef class Network:
             run.slope[0] = to
             self.backward_ops(run)
             run.slope[0] = dx
+        self.tape = tape
         return out

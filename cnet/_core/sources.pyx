@@ -97,6 +97,7 @@ cdef class Source:
 
     cdef const void *in_place(self, size_t first, size_t itemsize) noexcept nogil:
         if (self.rows.type != (F32 if itemsize == 4 else F64) or self.rows.scale != 1
+                or <size_t>self.rows.data % itemsize != 0
                 or self.rows.column_stride != <ptrdiff_t>itemsize
                 or self.rows.row_stride != <ptrdiff_t>(itemsize * self.rows.columns)):
             return NULL

@@ -61,6 +61,11 @@ INSTRUCTION_SETS: dict[str, dict[str, list[str]]] = {
 # and of floating-point exceptions, which nobody reads here. Never -ffast-math: it breaks NaN and,
 # at link time, switches denormals off for the whole process.
 KERNEL_FLAGS = ["-O3", "-g0", "-fno-math-errno", "-fno-trapping-math"]
+if sys.platform == "linux":
+    # A sixth less code at the same speed: no copies for constant arguments, no vector loops for the
+    # last few elements, no tables for a debugger.
+    KERNEL_FLAGS += ["-fno-ipa-cp-clone", "--param=vect-epilogues-nomask=0"]
+    KERNEL_FLAGS += ["-fno-asynchronous-unwind-tables"]
 CHECKED_FLAGS = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-wrapv"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 

@@ -38,6 +38,8 @@ class CtrlC:
     def __enter__(self):
         # Python drops an interruption that comes while a finalizer runs: leave it none to run.
         gc.collect()
+        # Tests that run in the background of a shell are started with the signal ignored.
+        self.before = signal.signal(signal.SIGINT, signal.default_int_handler)
         self.timer.start()
         return self
 
@@ -45,6 +47,7 @@ class CtrlC:
         self.late = time.perf_counter() - self.pressed if self.pressed else None
         self.timer.cancel()
         self.timer.join()
+        signal.signal(signal.SIGINT, self.before)
 
 
 def interrupted(net, *data, after=0.2, **settings):
@@ -121,7 +124,8 @@ def test_the_signal_itself_from_outside(tmp_path):
     if os.name == "nt":
         pytest.skip("Windows has no SIGINT for a single process")
     code = (
-        "import sys, numpy as np, cnet\n"
+        "import signal, sys, numpy as np, cnet\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "net = cnet.Sequential([cnet.Dense(8, 'relu'), cnet.Dense(1)], seed=1)\n"
         "net.compile('adam', 'mse')\n"
         "x = np.random.default_rng(0).normal(size=(64, 4))\n"

@@ -6,10 +6,12 @@ import argparse
 import datetime
 import re
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import harness, peers, report, system, workloads
+from . import harness, memory, peers, plot, report, system, workloads
+from .figures import BASELINE
 from .harness import Plan
 
 RESULTS = Path(__file__).parent / "results"
@@ -51,7 +53,7 @@ def choose(
                 f"the peers are {', '.join(known)}; write WORKLOAD, WORKLOAD/PEER or /PEER"
             )
         for label in labels:
-            chosen[label] |= fitting | {report.BASELINE}
+            chosen[label] |= fitting | {BASELINE}
     return tuple(
         (workload, tuple(peer for peer in known if peer in chosen[workload.label]))
         for workload in every
@@ -59,8 +61,11 @@ def choose(
     )
 
 
-def parse(arguments: Sequence[str] | None) -> tuple[Plan, Path | None]:
-    """Turn the command line into a plan, and the file to write (None: only print)."""
+def parse(arguments: Sequence[str] | None) -> tuple[Plan, Path | None, Path | None]:
+    """Turn the command line into a plan, and the files to write: the report and the plot.
+
+    Either is None if there is to be none; the report is then only printed.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description="Time cnet side by side with other libraries."
     )
@@ -77,10 +82,18 @@ def parse(arguments: Sequence[str] | None) -> tuple[Plan, Path | None]:
     parser.add_argument("--threads", type=int, default=1, help="of every contestant (1)")
     parser.add_argument("--rounds", type=int, help="turns per workload (11; 3 with --quick)")
     parser.add_argument(
-        "--compile", action="store_true", help="also the ways that need a compiler (torch.compile)"
+        "--compile",
+        action=argparse.BooleanOptionalAction,
+        help="the ways that need a C++ compiler, torch.compile (if one is found; not with --quick)",
     )
     parser.add_argument(
         "--output", type=Path, help="file to write; a whole run is written to benchmarks/results"
+    )
+    parser.add_argument(
+        "--plot",
+        type=Path,
+        metavar="PNG",
+        help="file for the plot; it is written beside the report if matplotlib is installed",
     )
     given = parser.parse_args(arguments)
     for name in ("threads", "rounds"):
@@ -91,15 +104,25 @@ def parse(arguments: Sequence[str] | None) -> tuple[Plan, Path | None]:
         contests = choose(given.only, given.quick)
     except ValueError as error:
         parser.error(str(error))
+    if given.plot is not None and not plot.available():
+        parser.error("--plot needs matplotlib, which is not installed: pip install matplotlib")
+    rounds = given.rounds or (3 if given.quick else 11)
+    compiling = system.cpp_compiler() is not None and not given.quick
+    networks = [workload.label for workload, _ in contests if not workload.sweep]
     plan = Plan(
         contests,
-        rounds=given.rounds or (3 if given.quick else 11),
+        rounds=rounds,
         burst=0.005 if given.quick else 0.08,
         threads=given.threads,
-        compile=given.compile,
+        compile=compiling if given.compile is None else given.compile,
+        sweep_rounds=min(rounds, 9),
+        sweep_burst=0.002 if given.quick else 0.03,
+        memory=tuple(networks[:1] if given.quick else networks),
     )
     whole = not given.quick and not given.only
-    return plan, given.output or (default_output(given.threads) if whole else None)
+    output = given.output or (default_output(given.threads) if whole else None)
+    beside = output.with_suffix(".png") if output and plot.available() else None
+    return plan, output, given.plot or beside
 
 
 def default_output(threads: int) -> Path:
@@ -110,20 +133,32 @@ def default_output(threads: int) -> Path:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run what the command line asks for, print the report, and write it."""
-    plan, output = parse(arguments)
+    plan, output, picture = parse(arguments)
     words = sys.argv[1:] if arguments is None else arguments
     machine = {"Date": str(datetime.date.today()), **system.describe_machine(plan.threads)}
+    begin = time.monotonic()
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
     try:
-        results = harness.run(plan, lambda line: print(line, file=sys.stderr, flush=True))
+        results = harness.run(plan, say)
+        memory.measure(plan, results, say)
     except KeyboardInterrupt:
-        print("broken off; nothing was written", file=sys.stderr)
+        say("broken off; nothing was written")
         return 130
+    machine["Measured in"] = f"{time.monotonic() - begin:.0f} s"
+    say(f"{machine['Measured in']} in all")
     text = report.render(results, plan, machine, " ".join(["python -m benchmarks", *words]))
     print(text)
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)
         output.write_text(text, encoding="utf-8")
-        print(f"written to {output}", file=sys.stderr)
+        say(f"written to {output}")
+    if picture is not None:
+        picture.parent.mkdir(parents=True, exist_ok=True)
+        plot.draw(results, machine["CPU"], plan.threads, picture)
+        say(f"plot written to {picture}")
     return 0 if results.timings and not results.failures else 1
 
 

@@ -11,13 +11,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from .peers import ONE_THREAD
 from .system import choose_cpus, worker_environment
 from .workloads import Kind, Workload, kind_of
 
@@ -43,19 +44,35 @@ class Plan:
     burst : float
         Seconds of one burst, about. A peer that can only train whole epochs may take longer.
     limit : float
-        Seconds after which a workload gets no further round, if it has had three.
+        Seconds after which a contest (a workload, or a sweep) gets no further round, if it has
+        had three.
     threads : int
         Threads of every contestant.
     compile : bool
-        Whether the ways that a peer offers on request take part.
+        Whether the ways that need a C++ compiler take part.
+    sweep_rounds : int
+        What `rounds` is, for the points of a sweep: they are many.
+    sweep_burst : float
+        What `burst` is, for the points of a sweep.
+    memory : tuple of str
+        Labels of the workloads whose memory is measured too.
     """
 
     contests: tuple[tuple[Workload, tuple[str, ...]], ...]
     rounds: int = 11
     burst: float = 0.08
-    limit: float = 90.0
+    limit: float = 45.0
     threads: int = 1
     compile: bool = False
+    sweep_rounds: int = 9
+    sweep_burst: float = 0.03
+    memory: tuple[str, ...] = ()
+
+    def pace(self, workload: Workload) -> tuple[int, float]:
+        """Return the rounds of a workload, and the seconds of a burst."""
+        if workload.sweep:
+            return self.sweep_rounds, self.sweep_burst
+        return self.rounds, self.burst
 
 
 @dataclass(frozen=True)
@@ -67,12 +84,19 @@ class PeerInfo:
     measured: str
     training: tuple[str, ...]
     prediction: tuple[str, ...]
-    on_request: tuple[str, ...]
+    needs_compiler: tuple[str, ...]
+    sweeps: tuple[str, ...]
 
-    def modes(self, kind: Kind, requested: bool) -> list[str]:
-        """List the ways of this kind that take part."""
-        modes = self.training if kind == "training" else self.prediction
-        return [mode for mode in modes if requested or mode not in self.on_request]
+    def modes(self, workload: Workload, plan: Plan) -> list[str]:
+        """List the ways that take part in a workload."""
+        offered = self.training if kind_of(workload) == "training" else self.prediction
+        return [
+            mode
+            for mode in offered
+            if (plan.compile or mode not in self.needs_compiler)
+            and (plan.threads > 1 or not mode.endswith(ONE_THREAD))
+            and (not workload.sweep or mode in self.sweeps)
+        ]
 
 
 @dataclass(frozen=True)
@@ -90,7 +114,7 @@ class Timing:
     steps : int
         Steps of a burst.
     seconds : tuple of float
-        Seconds per step, by round. All contestants of a workload have the same rounds.
+        Seconds per step, by round. All contestants of a contest have the same rounds.
     """
 
     workload: str
@@ -101,14 +125,34 @@ class Timing:
     seconds: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class Memory:
+    """The resident size of a process of its own that does some steps of a workload.
+
+    Attributes
+    ----------
+    workload, peer, mode : str
+        As in `Timing`.
+    imported, peak : int
+        The largest size until the library was imported, and in all, in bytes.
+    """
+
+    workload: str
+    peer: str
+    mode: str
+    imported: int
+    peak: int
+
+
 @dataclass
 class Results:
-    """What came out: who took part, who did not and why, and the times."""
+    """What came out: who took part, who did not and why, the times and the sizes."""
 
     peers: dict[str, PeerInfo] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
     timings: list[Timing] = field(default_factory=list)
+    memories: list[Memory] = field(default_factory=list)
 
 
 class Worker:
@@ -186,6 +230,7 @@ class Worker:
 class Contestant:
     """One way of one peer in one workload."""
 
+    workload: Workload
     peer: str
     mode: str
     worker: Worker
@@ -216,10 +261,8 @@ def start(plan: Plan, stack: ExitStack, results: Results) -> dict[str, Worker]:
     return present
 
 
-def hold(
-    workload: Workload, contestants: list[Contestant], plan: Plan, results: Results
-) -> list[Contestant]:
-    """Prepare the contestants one by one, then take their bursts in turns.
+def hold(contestants: list[Contestant], plan: Plan, results: Results) -> list[Contestant]:
+    """Prepare the contestants of a contest one by one, then take their bursts in turns.
 
     Returns
     -------
@@ -227,36 +270,46 @@ def hold(
         Those that came through, with their rounds. The others are named in ``results.failures``.
     """
     still = list(contestants)
+    rounds, burst = plan.pace(contestants[0].workload)
 
-    def tell(contestant: Contestant, **request: Any) -> dict[str, Any]:
+    def tell(contestant: Contestant, do: str, **more: Any) -> dict[str, Any]:
+        label, mode = contestant.workload.label, contestant.mode
         try:
-            return contestant.worker.ask(**request)
+            return contestant.worker.ask(do=do, workload=label, mode=mode, **more)
         except WorkerError as error:
             still.remove(contestant)
-            who = f"{contestant.peer} ({contestant.mode})"
-            results.failures.append(f"{workload.label}: {who}: {error}")
+            results.failures.append(f"{label}: {contestant.peer} ({mode}): {error}")
             return {}
 
     for contestant in contestants:
-        tell(
-            contestant,
-            do="prepare",
-            workload=workload.label,
-            mode=contestant.mode,
-            seconds=plan.burst,
-        )
+        tell(contestant, "prepare", seconds=burst)
     begin = time.monotonic()
-    for number in range(plan.rounds):
+    for number in range(rounds):
         if number >= LEAST_ROUNDS and time.monotonic() - begin > plan.limit:
             break
         # Back and forth, so that nobody always comes after the same one.
         for contestant in still[::-1] if number % 2 else list(still):
             if plan.threads > 1:
                 time.sleep(SETTLING)
-            if answer := tell(contestant, do="burst", mode=contestant.mode):
+            if answer := tell(contestant, "burst"):
                 contestant.steps = answer["steps"]
                 contestant.seconds.append(answer["seconds_per_step"])
     return still
+
+
+def together(plan: Plan) -> Iterator[tuple[str, list[tuple[Workload, tuple[str, ...]]]]]:
+    """Yield the contests with their names: a workload each, or all points of a sweep.
+
+    The points of a sweep take turns too: a noisy moment would look like a cliff between them.
+    """
+    for workload, peers in plan.contests:
+        if not workload.sweep:
+            yield workload.label, [(workload, peers)]
+    for sweep, kind in dict.fromkeys((w.sweep, kind_of(w)) for w, _ in plan.contests if w.sweep):
+        points = [
+            pair for pair in plan.contests if (pair[0].sweep, kind_of(pair[0])) == (sweep, kind)
+        ]
+        yield f"sweep of {sweep}, {kind}", points
 
 
 def run(plan: Plan, say: Callable[[str], None]) -> Results:
@@ -279,21 +332,32 @@ def run(plan: Plan, say: Callable[[str], None]) -> Results:
         workers = start(plan, stack, results)
         for peer, reason in results.skipped.items():
             say(f"{peer}: {reason}, skipped")
-        for workload, peers in plan.contests:
+        for name, points in together(plan):
             begin = time.monotonic()
             contestants = [
-                Contestant(peer, mode, workers[peer])
+                Contestant(workload, peer, mode, workers[peer])
+                for workload, peers in points
                 for peer in peers
                 if peer in workers
-                for mode in results.peers[peer].modes(kind_of(workload), plan.compile)
+                for mode in results.peers[peer].modes(workload, plan)
             ]
             if not contestants:
                 continue
-            finishers = hold(workload, contestants, plan, results)
+            for peer in dict.fromkeys(contestant.peer for contestant in contestants):
+                with suppress(WorkerError):  # that it has ended is told by its contestants
+                    workers[peer].ask(do="clear")
+            finishers = hold(contestants, plan, results)
             results.timings += [
-                Timing(workload.label, kind_of(workload), c.peer, c.mode, c.steps, tuple(c.seconds))
+                Timing(
+                    c.workload.label,
+                    kind_of(c.workload),
+                    c.peer,
+                    c.mode,
+                    c.steps,
+                    tuple(c.seconds),
+                )
                 for c in finishers
             ]
             spent = time.monotonic() - begin
-            say(f"{workload.label}: {len(finishers)} contestants, {spent:.1f} s")
+            say(f"{name}: {len(finishers)} contestants, {spent:.1f} s")
     return results

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -78,6 +80,27 @@ def choose_cpus(threads: int) -> list[int]:
         cores.setdefault(siblings.read_text() if siblings.exists() else str(cpu), cpu)
     chosen = list(cores.values())[-threads:]
     return chosen if len(chosen) == threads else []
+
+
+def cpp_compiler() -> str | None:
+    """Return where the C++ compiler is that `torch.compile` would use, or None."""
+    named = os.environ.get("CXX")
+    found = map(shutil.which, (*([named] if named else []), "c++", "g++", "clang++", "cl"))
+    return next((path for path in found if path is not None), None)
+
+
+def peak_memory() -> int | None:
+    """Return the largest resident size of this process so far, in bytes; None on Windows."""
+    if sys.platform == "win32":
+        return None
+    status = Path("/proc/self/status")
+    # On Linux ``ru_maxrss`` starts at the size of the process that started this one.
+    if status.exists() and (match := re.search(r"VmHWM:\s*(\d+) kB", status.read_text())):
+        return int(match[1]) * 1024
+    import resource  # not on Windows
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def cpu_name() -> str:

@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from . import peers, workloads
+from . import peers, system, workloads
 from .peers import Peer, Run
 
+MEMORY_STEPS = 2  # from the second on, every buffer of a training is there
 COLD_START_MATTERS = 0.25  # seconds; in a burst longer than this, cold caches do not show
 
 
@@ -65,7 +66,9 @@ class Prepared:
 
 
 class Bench:
-    """One peer, and its ways that are prepared for the workload of the moment.
+    """One peer, and its ways that are prepared for the contest of the moment.
+
+    It is made right after the import of the peer, and notes the memory in use by then.
 
     Parameters
     ----------
@@ -77,30 +80,45 @@ class Bench:
 
     def __init__(self, peer: Peer, threads: int) -> None:
         self.peer, self.threads = peer, threads
-        self.workload = ""
-        self.prepared: dict[str, Prepared] = {}
+        self.prepared: dict[tuple[str, str], Prepared] = {}  # by workload and mode
+        self.imported = system.peak_memory()
+
+    def clear(self) -> dict[str, Any]:
+        """Let the networks of the last contest go."""
+        self.prepared.clear()
+        gc.collect()
+        return {}
 
     def prepare(self, workload: str, mode: str, seconds: float) -> dict[str, Any]:
         """Build the network of a workload, and find the steps of a burst of so many seconds."""
-        if workload != self.workload:  # the last networks go before the next ones come
-            self.workload = workload
-            self.prepared.clear()
-            gc.collect()
-        found = workloads.find(workload)
-        if isinstance(found, workloads.Training):
-            run = self.peer.train(found, mode, self.threads)
-        else:
-            run = self.peer.infer(found, mode, self.threads)
-        self.prepared[mode] = Prepared(run, *calibrate(run, seconds))
+        run = self.build(workload, mode)
+        self.prepared[workload, mode] = Prepared(run, *calibrate(run, seconds))
         return {}
 
-    def burst(self, mode: str) -> dict[str, Any]:
+    def build(self, workload: str, mode: str) -> Run:
+        """Build the network of a workload."""
+        found = workloads.find(workload)
+        if isinstance(found, workloads.Training):
+            return self.peer.train(found, mode, self.threads)
+        return self.peer.infer(found, mode, self.threads)
+
+    def burst(self, workload: str, mode: str) -> dict[str, Any]:
         """Do one burst, after a tenth of one for the caches; return its steps and their time."""
-        way = self.prepared[mode]
+        way = self.prepared[workload, mode]
         if way.expected < COLD_START_MATTERS:
             way.run(max(1, way.steps // 10))
         done, way.expected = timed(way.run, way.steps)
         return {"steps": done, "seconds_per_step": way.expected / done}
+
+    def memory(self, workload: str, mode: str) -> dict[str, Any]:
+        """Build a network, do some steps; return the peaks of the import and of it all, in bytes.
+
+        A process can say this of one way and one workload only: a peak does not go down.
+        """
+        run = self.build(workload, mode)
+        for _ in range(MEMORY_STEPS):
+            run(1)
+        return {"imported": self.imported, "peak": system.peak_memory()}
 
 
 def introduce(name: str) -> tuple[Peer | None, dict[str, Any]]:
@@ -118,7 +136,8 @@ def introduce(name: str) -> tuple[Peer | None, dict[str, Any]]:
         "measured": peer.MEASURED,
         "training": peer.TRAINING,
         "prediction": peer.PREDICTION,
-        "on_request": peer.ON_REQUEST,
+        "needs_compiler": peer.NEEDS_COMPILER,
+        "sweeps": peer.SWEEPS,
     }
 
 
@@ -150,8 +169,10 @@ def serve(name: str, threads: int, cpus: set[int], requests: TextIO, answers: Te
         return
     bench = Bench(peer, threads)
     actions: dict[str, Callable[..., dict[str, Any]]] = {
+        "clear": bench.clear,
         "prepare": bench.prepare,
         "burst": bench.burst,
+        "memory": bench.memory,
     }
     for line in requests:
         request = json.loads(line)
@@ -166,9 +187,9 @@ def main() -> None:
     name, threads, listed = sys.argv[1:]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the harness, which ends this
     cpus = set() if listed == "any" else {int(cpu) for cpu in listed.split(",")}
-    # An installed cnet comes before the source tree, which lies in the folder this runs from.
-    root = str(Path(__file__).resolve().parents[1])
-    sys.path[:] = [*(path for path in sys.path if path not in ("", root)), root]
+    # An installed cnet comes before the source tree, which lies in the folder this runs from,
+    # unless PYTHONPATH names that tree.
+    sys.path.append(sys.path.pop(0))
     # Whatever a library prints goes to the terminal; the pipe is for the answers alone.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Kind = Literal["training", "prediction"]
+Sweep = Literal["", "width", "rows"]
+KINDS: tuple[Kind, ...] = ("training", "prediction")
 
 LEARNING_RATE = 1e-4  # small enough that no network diverges or stops learning within a run
 
@@ -39,6 +41,9 @@ class Training:
         are ``batch * batches``.
     quick : bool
         Whether a quick run includes it.
+    sweep : {"", "width", "rows"}
+        The sweep that it is a point of, and what varies there: the units of the hidden layers or
+        the rows of a step. Empty for a network that stands for itself.
     """
 
     name: str
@@ -48,6 +53,7 @@ class Training:
     optimizer: Literal["sgd", "adam"]
     batches: int
     quick: bool = False
+    sweep: Sweep = ""
 
     @property
     def label(self) -> str:
@@ -66,11 +72,13 @@ class Prediction:
     sizes: tuple[int, ...]
     batch: int
     quick: bool = False
+    sweep: Sweep = ""
 
     @property
     def label(self) -> str:
         """What the tables call it, for example ``"predict 16-64-64-4 b1"``."""
-        return f"predict {'-'.join(map(str, self.sizes))} b{self.batch}"
+        words = f"{self.sweep} predict" if self.sweep else "predict"
+        return f"{words} {'-'.join(map(str, self.sizes))} b{self.batch}"
 
 
 Workload = Training | Prediction
@@ -90,7 +98,34 @@ PREDICTION: tuple[Prediction, ...] = (
     Prediction((784, 512, 512, 10), 1024),
 )
 # fmt: on
-WORKLOADS: tuple[Workload, ...] = (*TRAINING, *PREDICTION)
+NETWORKS: tuple[Workload, ...] = (*TRAINING, *PREDICTION)
+
+# One library leaves its kernels for small matrices there: between 45 and 46 shows a cliff.
+WIDTHS = (16, 32, 45, 46, 64, 128, 256, 512, 1024)
+ROWS = (1, 8, 32, 128, 512)
+
+SWEEPS: tuple[Workload, ...] = (
+    *(
+        Training(
+            *("width", (10, w, w, 10), 128, "mse", "adam"),
+            batches=max(4, min(64, 4096 // w)),
+            quick=w in (16, 45, 46),
+            sweep="width",
+        )
+        for w in WIDTHS
+    ),
+    *(
+        Training(
+            *("rows", (784, 128, 10), rows, "cross-entropy", "adam"),
+            batches=max(16, 512 // rows),
+            quick=rows in (1, 32),
+            sweep="rows",
+        )
+        for rows in ROWS
+    ),
+    *(Prediction((784, 128, 10), rows, quick=rows in (1, 32), sweep="rows") for rows in ROWS),
+)
+WORKLOADS: tuple[Workload, ...] = (*NETWORKS, *SWEEPS)
 
 
 def kind_of(workload: Workload) -> Kind:
@@ -111,6 +146,11 @@ def find(label: str) -> Workload:
             return workload
     known = ", ".join(repr(workload.label) for workload in WORKLOADS)
     raise ValueError(f"no workload is called {label!r}; the known ones are {known}")
+
+
+def weights(sizes: tuple[int, ...]) -> int:
+    """Count the weights of a network, biases left out: its multiplications for one row."""
+    return sum(inputs * units for inputs, units in pairwise(sizes))
 
 
 def training_data(workload: Training, batches: int = 1) -> tuple[Floats, NDArray[Any]]:

@@ -19,6 +19,7 @@ from cnet.optimizers import (
     Nadam,
     RMSprop,
 )
+from cnet.threads import get_threads, set_threads
 from cnet.version import __version__
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "__version__",
     "activations",
     "datasets",
+    "get_threads",
     "info",
     "initializers",
     "load",
@@ -52,4 +54,5 @@ __all__ = [
     "metrics",
     "optimizers",
     "save",
+    "set_threads",
 ]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cnet._core import kernels
+from cnet.threads import available_cpus, get_threads
 from cnet.version import __version__
 
 
@@ -30,7 +31,7 @@ def info() -> Info:
         "cnet", "python", "numpy": versions. "isa": the instruction set in use;
         "isas": those that this build has and this machine runs, best first (`CNET_ISA` forces one).
         "blas": OpenBLAS's description of itself, or None where the package's own kernels do all.
-        "threads": how many a call uses.
+        "threads": how many a call uses (`set_threads`); "cpus": how many it might.
     """
     return Info(
         cnet=__version__,
@@ -39,5 +40,6 @@ def info() -> Info:
         isa=kernels.isa(),
         isas=kernels.supported_isas(),
         blas=kernels.blas_version(),
-        threads=1,
+        threads=get_threads(),
+        cpus=available_cpus(),
     )

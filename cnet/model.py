@@ -14,6 +14,7 @@ from cnet.assembled import Assembled
 from cnet.data import as_array, as_rows
 from cnet.errors import NotBuiltError, ShapeError
 from cnet.history import History
+from cnet.threads import get_threads, resolve
 
 # Arrays of these types go to the compiled core as they are.
 _DIRECT = (np.dtype(np.float32), np.dtype(np.float64))
@@ -68,6 +69,7 @@ class Sequential(Assembled):
         sample_weight: Any = None,
         verbose: str | int = "auto",
         steps_per_epoch: int | None = None,
+        threads: int | str | None = None,
     ) -> History:
         """Train on rows and their targets.
 
@@ -98,6 +100,9 @@ class Sequential(Assembled):
             plain line per epoch (2).
         steps_per_epoch : int, optional
             End an epoch after so many batches, and go on from there in the next.
+        threads : int or "auto", optional
+            That may work on a batch, instead of what `cnet.set_threads` says. Changes no bit of the
+            results.
 
         Returns
         -------
@@ -127,6 +132,7 @@ class Sequential(Assembled):
                 sample_weight=sample_weight,
                 verbose=verbose,
                 steps_per_epoch=steps_per_epoch,
+                threads=threads,
             )
 
     def train_on_batch(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
@@ -152,12 +158,14 @@ class Sequential(Assembled):
                 raise training.diagnose(self, work, 1)
             return training.figures(self, work, data.rows)
 
-    def evaluate(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
+    def evaluate(
+        self, x: Any, y: Any, sample_weight: Any = None, *, threads: int | str | None = None
+    ) -> dict[str, float]:
         """Return the loss and the metrics over a data set.
 
         Parameters
         ----------
-        x, y, sample_weight
+        x, y, sample_weight, threads
             As for `fit`.
 
         Returns
@@ -169,12 +177,15 @@ class Sequential(Assembled):
         as `fit`, and NotBuiltError before `build`
         """
         _ = self.built, self.compiled
-        return training.evaluate(self, training.prepare(self, x, y, sample_weight))
+        count = resolve(threads)
+        return training.evaluate(self, training.prepare(self, x, y, sample_weight), count)
 
     # ---- asking ----------------------------------------------------------------------------------
 
-    def predict(self, x: Any, out: Array | None = None) -> Array:
-        """Return the outputs for rows. Safe from several threads at once.
+    def predict(
+        self, x: Any, out: Array | None = None, *, threads: int | str | None = None
+    ) -> Array:
+        """Return the outputs for rows. Safe from several threads of Python at once.
 
         Parameters
         ----------
@@ -182,6 +193,8 @@ class Sequential(Assembled):
             Any numeric dtype; NaN in gives NaN out.
         out : (N, outputs) array, optional
             Of the network's dtype, C-contiguous; written and returned.
+        threads : int or "auto", optional
+            As for `fit`.
 
         Returns
         -------
@@ -201,7 +214,7 @@ class Sequential(Assembled):
             x = as_rows(x, "x", built.shape, self._names[0])
         if out is not None and np.may_share_memory(x, out):
             raise ValueError("out must not overlap x, which is still read while out is written")
-        return built.core.predict(x, out, self.scale)
+        return built.core.predict(x, out, self.scale, resolve(threads))
 
     def predict_classes(self, x: Any) -> Integers:
         """Return class indices (N,): the largest output, or whether a single one is above 1/2.
@@ -228,7 +241,7 @@ class Sequential(Assembled):
         """
         built = self.built
         rows = as_rows(x, "x", built.shape, self._names[0])
-        return built.core.forward(Source(rows, self.scale))
+        return built.core.forward(Source(rows, self.scale), get_threads())
 
     def backward(self, dy: Any) -> Array:
         """Backpropagate through the last `forward`.
@@ -261,7 +274,7 @@ class Sequential(Assembled):
                 f"dy has shape {dy.shape}, expected {(rows, built.outputs)}: that of the last "
                 "outputs"
             )
-        return built.core.backward(Source(dy)).reshape(rows, *built.shape)
+        return built.core.backward(Source(dy), get_threads()).reshape(rows, *built.shape)
 
     def zero_gradients(self) -> None:
         """Set all gradients to zero."""
@@ -269,4 +282,4 @@ class Sequential(Assembled):
 
     def apply_gradients(self) -> None:
         """Do one step of the optimizer with what is in `gradients`."""
-        self.rule.apply()
+        self.rule.apply(get_threads())

@@ -28,6 +28,7 @@ from cnet.history import History
 from cnet.losses import Loss
 from cnet.optimizers import Optimizer
 from cnet.progress import Progress
+from cnet.threads import get_threads, resolve
 
 if TYPE_CHECKING:
     from cnet.model import Sequential
@@ -79,7 +80,13 @@ def prepare(net: Sequential, x: Any, y: Any, sample_weight: Any, what: str = "")
     return Dataset(source, targets, weights, len(rows))
 
 
-def batches(net: Sequential, data: Dataset, batch_size: int, rule: Rule | None) -> Batches:
+def batches(
+    net: Sequential,
+    data: Dataset,
+    batch_size: int,
+    rule: Rule | None,
+    threads: int | None = None,
+) -> Batches:
     """Bind a data set to a network's program, to train on it or (without a rule) to evaluate."""
     loss = net.compiled.loss
     row, merged = loss.row(net.built.last_activation)
@@ -98,6 +105,7 @@ def batches(net: Sequential, data: Dataset, batch_size: int, rule: Rule | None) 
         merged,
         [metric.row for metric in resolve_metrics(net)],
         rule,
+        get_threads() if threads is None else threads,
     )
 
 
@@ -136,9 +144,9 @@ class Slices:
         return good
 
 
-def evaluate(net: Sequential, data: Dataset) -> dict[str, float]:
+def evaluate(net: Sequential, data: Dataset, threads: int) -> dict[str, float]:
     """Return loss and metrics over a data set, without training."""
-    return evaluate_batches(net, batches(net, data, EVALUATION_ROWS, None), data)
+    return evaluate_batches(net, batches(net, data, EVALUATION_ROWS, None, threads), data)
 
 
 def evaluate_batches(net: Sequential, work: Batches, data: Dataset) -> dict[str, float]:
@@ -200,6 +208,7 @@ def fit(
     sample_weight: Any,
     verbose: str | int,
     steps_per_epoch: int | None,
+    threads: int | str | None,
 ) -> History:
     """Train; the arguments are those of `Sequential.fit`."""
     epochs = check_integer("epochs", epochs, 0)
@@ -208,6 +217,7 @@ def fit(
     if steps_per_epoch is not None:
         steps_per_epoch = check_integer("steps_per_epoch", steps_per_epoch, 1)
     check_flag("shuffle", shuffle)
+    threads = resolve(threads)
     progress = Progress(epochs, verbose)
     if validation_data is not None and validation_split:
         raise ValueError("give validation_data or validation_split, not both")
@@ -226,7 +236,8 @@ def fit(
         if validation_data is not None:
             x_check, y_check, *rest = validation_data
             check = prepare(net, x_check, y_check, rest[0] if rest else None, "validation ")
-    run = Run(net, data, check, min(batch_size or data.rows, data.rows), shuffle, steps_per_epoch)
+    batch_size = min(batch_size or data.rows, data.rows)
+    run = Run(net, data, check, batch_size, shuffle, steps_per_epoch, threads)
     note = ""
     try:
         for _ in range(epochs):
@@ -256,12 +267,15 @@ class Run:
         batch_size: int,
         shuffle: bool,
         steps_per_epoch: int | None,
+        threads: int,
     ) -> None:
         self.net = net
         self.history = History()
-        self.work = batches(net, data, batch_size, net.rule)
+        self.work = batches(net, data, batch_size, net.rule, threads)
         self.check = check
-        self.check_work = None if check is None else batches(net, check, EVALUATION_ROWS, None)
+        self.check_work = (
+            None if check is None else batches(net, check, EVALUATION_ROWS, None, threads)
+        )
         self.shuffle = shuffle
         steps = -(-data.rows // self.work.batch_size)
         self.steps = steps_per_epoch or steps

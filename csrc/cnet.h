@@ -1,7 +1,7 @@
 /* cnet.h - the contract between the kernels and everything above them.
  *
- * Kernels are pure functions over pointers: they allocate nothing, call nothing back, raise nothing
- * and know nothing of Python. One table of them exists per instruction set and per dtype; both
+ * Kernels are pure functions over pointers: they allocate nothing, raise nothing and know nothing of
+ * Python. Those that are given `threads` may share their work with the pool. One table of them exists per instruction set and per dtype; both
  * dtypes have the same signatures, so that `void *` below means "array of the table's dtype" (T).
  *
  * Size letters    B rows of a batch   I inputs of a layer   O its outputs (units)
@@ -94,6 +94,7 @@ typedef struct cnet_run {
     void *parameters;
     void *gradients;   /* NULL when only inferring */
     void *scratch;     /* CNET_SCRATCH_BYTES, 64-byte aligned */
+    int threads;       /* that may work on it; changes no bit of the results */
     int training;
     int fresh;         /* parameter gradients count as zero: the first to write overwrites */
     int merged;        /* leave out the activations that the loss merges */
@@ -105,6 +106,7 @@ typedef struct cnet_run {
 typedef struct cnet_kernels {
     const char *isa;
     size_t itemsize;
+    double blas_from; /* multiplications from which OpenBLAS is faster, or infinity */
 
     /* y[i] = f(x[i]); y may be x. */
     void (*math[CNET_MATH_COUNT])(size_t n, const void *x, void *y);
@@ -121,17 +123,18 @@ typedef struct cnet_kernels {
      * C rows are ldc apart. bias (N) may be NULL and is not added twice. */
     void (*gemm)(size_t M, size_t N, size_t K, const void *a, size_t ars, size_t acs,
                  const void *b, size_t brs, size_t bcs, const void *bias, int add, void *c,
-                 size_t ldc, void *scratch);
+                 size_t ldc, void *scratch, int threads);
 
     /* z = x W + b, y = f(z); z may be y. */
     void (*dense_forward)(size_t B, size_t I, size_t O, const void *x, const void *w,
                           const void *b, int activation, double alpha, void *z, void *y,
-                          void *scratch);
+                          void *scratch, int threads);
     /* dy becomes dz in place; dW += x^T dz, db += sum of dz's rows (dw, db overwritten when
      * `fresh`); dx = dz W^T. dw, db and dx may each be NULL. */
     void (*dense_backward)(size_t B, size_t I, size_t O, const void *x, const void *w,
                            const void *z, const void *y, int activation, double alpha, int fresh,
-                           void *dy, void *dw, void *db, void *dx, void *scratch);
+                           void *dy, void *dw, void *db, void *dx, void *scratch,
+                           int threads);
 
     /* The rows of layers.h, as operations of a program. */
     void (*forward[CNET_LAYER_COUNT])(const cnet_op *op, const cnet_run *run);
@@ -185,8 +188,9 @@ int cnet_isa_supported(int isa);
 /* The kernels of an instruction set and dtype. */
 const cnet_kernels *cnet_kernels_get(int isa, int dtype);
 
-/* OpenBLAS's products, handed over by whoever loaded the library; NULL for none. */
-void cnet_blas_set(void *sgemm, void *dgemm);
+/* OpenBLAS's products, handed over by whoever loaded the library (NULL for none), and the
+ * multiplications from which they are called. */
+void cnet_blas_set(void *sgemm, void *dgemm, double from);
 int cnet_blas_present(void);
 
 /* ---- random.c: Philox 4x32-10, keyed by (seed, purpose, step); no state anywhere --------------- */
@@ -207,6 +211,19 @@ void cnet_random_order(uint64_t seed, uint32_t purpose, uint64_t step, size_t n,
 
 /* Fills h (CNET_HYPER) from the optimizer's settings and advances its running products. */
 void cnet_prepare(int optimizer, const double *settings, double *running, double *h);
+/* kernels->update of all n parameters, by several threads; state[] has the states. */
+void cnet_update(const cnet_kernels *kernels, int optimizer, size_t n, const double *h,
+                 const void *g, void *p, void *const *state, int threads);
+
+/* ---- pool.c --------------------------------------------------------------------------------------- */
+
+/* Does the parts 0..parts-1 of some work, in any order and on up to so many threads, the caller
+ * among them; returns when all are done. A task is told its thread's number among them, `lane`, and
+ * a scratch that no other thread has; `scratch` is the caller's own. */
+typedef void (*cnet_task)(const void *context, size_t part, int lane, void *scratch);
+void cnet_pool_run(int threads, size_t parts, cnet_task task, const void *context, void *scratch);
+/* Threads that sleep or work in the pool now. */
+int cnet_pool_workers(void);
 
 /* ---- sources.c ---------------------------------------------------------------------------------- */
 

@@ -64,9 +64,11 @@ const cnet_kernels *cnet_kernels_get(int isa, int dtype)
 
 cnet_sgemm_function cnet_blas_f32;
 cnet_dgemm_function cnet_blas_f64;
+double cnet_blas_from;
 
-void cnet_blas_set(void *sgemm, void *dgemm)
+void cnet_blas_set(void *sgemm, void *dgemm, double from)
 {
+    cnet_blas_from = from;
     cnet_blas_f32 = (cnet_sgemm_function)sgemm;
     cnet_blas_f64 = (cnet_dgemm_function)dgemm;
 }

@@ -3,11 +3,14 @@
  * C (M, N) = A (M, K) B (K, N), cut as in Goto and van de Geijn (2008):
  *   tile     MR x NR of C in registers, a loop over k
  *   panel    KC x NR of B, packed contiguous so that it stays in the first-level cache
- *   block    MC x KC of A in the second-level cache, packed where its rows are not contiguous (a
- *            weight gradient)
- * Small products (few rows of A) read B where it lies instead. The order of every sum depends on
- * the shape alone. Edge tiles run the same code on panels padded with zeros, or read past a row's
- * end into the next row where that is inside B, and throw the surplus columns away.
+ *   block    MC x KC of A, packed tile by tile so that it stays in the second-level cache
+ *   part     rows or columns of C, whole tiles, for one thread
+ * Small products read B, and A too, where they lie. Edge tiles run the same code on panels padded
+ * with zeros, or read past a row's end into the next row where that is inside B, and throw the
+ * surplus columns away.
+ *
+ * On each path an element of C is the same sum in the same order, whatever part and tile it falls
+ * into. product.h chooses the path and the parts.
  *
  * CNET_VBYTES (vector size), CNET_MR (rows of a tile) come from the instruction set's file; a tile
  * is CNET_NV = 2 vectors wide. */
@@ -29,6 +32,20 @@ typedef T F(vec_anywhere) __attribute__((vector_size(CNET_VBYTES), may_alias, al
 _Static_assert((CNET_KC * NR + CNET_MC * CNET_KC) * sizeof(T) <= CNET_SCRATCH_BYTES,
                "a panel of B and a block of A must fit into the scratch");
 
+/* The columns of a tile that C has, where it is not all of them. Not inlined: it would be copied into
+ * every height of tile. */
+static __attribute__((noinline)) void F(store_edge)(size_t rows, size_t columns, const T *tile,
+                                                    size_t width, int add, T *c, size_t ldc)
+{
+    for (size_t r = 0; r < rows; r++, tile += width, c += ldc) {
+        size_t j = 0;
+        for (; j + VLEN <= columns; j += VLEN)
+            STORE(c + j, add ? LOAD(c + j) + LOAD(tile + j) : LOAD(tile + j));
+        for (; j < columns; j++)
+            c[j] = add ? c[j] + tile[j] : tile[j];
+    }
+}
+
 /* One tile of `rows` x `vectors`, both constants where it is called, so that acc stays in
  * registers. A sum begins with `start` (a row of biases) or, if that is NULL, with zero; `add` adds
  * to C instead of overwriting. Only the first `columns` columns are stored. */
@@ -49,62 +66,76 @@ CNET_INLINE void F(tile)(const size_t rows, const size_t vectors, size_t K, cons
                 acc[r][v] += s * bk[v];
         }
     }
-    const size_t whole = columns / VLEN;
-    UNROLL for (size_t r = 0; r < rows; r++)
-        UNROLL for (size_t v = 0; v < vectors; v++)
-            if (v < whole) {
-                if (add)
-                    acc[r][v] += LOAD(c + r * ldc + v * VLEN);
-                STORE(c + r * ldc + v * VLEN, acc[r][v]);
-            }
-    if (columns == vectors * VLEN)
+    if (columns != vectors * VLEN) {
+        T edge[CNET_MR * NR];
+        UNROLL for (size_t r = 0; r < rows; r++)
+            UNROLL for (size_t v = 0; v < vectors; v++)
+                STORE(edge + (r * vectors + v) * VLEN, acc[r][v]);
+        F(store_edge)(rows, columns, edge, vectors * VLEN, add, c, ldc);
         return;
-    /* The last columns, which fill no vector. */
+    }
     UNROLL for (size_t r = 0; r < rows; r++)
-        UNROLL for (size_t v = 0; v < vectors; v++)
-            if (v == whole)
-                for (size_t j = 0; j < columns % VLEN; j++) {
-                    T *p = c + r * ldc + v * VLEN + j;
-                    *p = add ? *p + acc[r][v][j] : acc[r][v][j];
-                }
+        UNROLL for (size_t v = 0; v < vectors; v++) {
+            if (add)
+                acc[r][v] += LOAD(c + r * ldc + v * VLEN);
+            STORE(c + r * ldc + v * VLEN, acc[r][v]);
+        }
 }
 
-/* A panel of B, `vectors` (constant) vectors wide, against M rows of A. `step` is how far the next
- * tile's rows are, per row: ars, unless A is packed tile by tile. */
-CNET_INLINE void F(column)(const size_t vectors, size_t M, size_t K, const T *a, size_t step,
+/* How many of the rows that are left go into the next tile: the last two tiles share theirs evenly,
+ * since a tile of few rows waits for its own sums. */
+CNET_INLINE size_t F(height)(size_t left)
+{
+    return left <= CNET_MR ? left : left < 2 * CNET_MR ? (left + 1) / 2 : CNET_MR;
+}
+
+/* A panel of B, `vectors` (constant) vectors wide, against M rows of A: as they lie, or packed tile
+ * by tile, which is then a constant as well. */
+CNET_INLINE void F(column)(const size_t vectors, const int packed, size_t M, size_t K, const T *a,
                            size_t ars, size_t acs, const T *b, size_t ldb, const T *start, int add,
                            T *c, size_t ldc, size_t columns)
 {
-    size_t i = 0;
-    for (; i + CNET_MR <= M; i += CNET_MR)
-        F(tile)(CNET_MR, vectors, K, a + i * step, ars, acs, b, ldb, start, add, c + i * ldc, ldc,
-                columns);
-    a += i * step;
-    c += i * ldc;
-    switch (M - i) {
-#define ROWS(n)                                                                      \
-    case n:                                                                          \
-        F(tile)(n, vectors, K, a, ars, acs, b, ldb, start, add, c, ldc, columns);    \
+    for (size_t rows; M; M -= rows) {
+        rows = F(height)(M);
+        switch (rows) {
+#define ROWS(n)                                                                             \
+    case n:                                                                                 \
+        if (packed)                                                                         \
+            F(tile)(n, vectors, K, a, 1, CNET_MR, b, NR, start, add, c, ldc, columns);      \
+        else                                                                                \
+            F(tile)(n, vectors, K, a, ars, acs, b, ldb, start, add, c, ldc, columns);       \
         break;
-        ROWS(1) ROWS(2) ROWS(3)
+            ROWS(1) ROWS(2) ROWS(3) ROWS(4)
 #if CNET_MR > 4
-        ROWS(4) ROWS(5)
+            ROWS(5) ROWS(6)
 #endif
 #if CNET_MR > 6
-        ROWS(6) ROWS(7) ROWS(8) ROWS(9) ROWS(10) ROWS(11)
+            ROWS(7) ROWS(8) ROWS(9) ROWS(10) ROWS(11) ROWS(12)
 #endif
 #undef ROWS
+        }
+        a += packed ? CNET_MR * K : rows * ars;
+        c += rows * ldc;
     }
 }
 
-static void F(panel)(size_t M, size_t K, const T *a, size_t step, size_t ars, size_t acs,
-                     const T *b, size_t ldb, const T *start, int add, T *c, size_t ldc,
-                     size_t columns)
+static void F(panel)(size_t M, size_t K, const T *a, size_t ars, size_t acs, const T *b,
+                     size_t ldb, const T *start, int add, T *c, size_t ldc, size_t columns)
 {
     if (columns > VLEN)
-        F(column)(CNET_NV, M, K, a, step, ars, acs, b, ldb, start, add, c, ldc, columns);
+        F(column)(CNET_NV, 0, M, K, a, ars, acs, b, ldb, start, add, c, ldc, columns);
     else
-        F(column)(1, M, K, a, step, ars, acs, b, ldb, start, add, c, ldc, columns);
+        F(column)(1, 0, M, K, a, ars, acs, b, ldb, start, add, c, ldc, columns);
+}
+
+/* The same with A and B packed. */
+static void F(packed_panel)(size_t M, size_t K, const T *a, const T *b, const T *start, int add,
+                            T *c, size_t ldc, size_t columns)
+{
+    if (columns > VLEN)
+        F(column)(CNET_NV, 1, M, K, a, 1, CNET_MR, b, NR, start, add, c, ldc, columns);
+    else
+        F(column)(1, 1, M, K, a, 1, CNET_MR, b, NR, start, add, c, ldc, columns);
 }
 
 /* The halves of two vectors, lane by lane in turn: a0 b0 a1 b1 ... */
@@ -170,16 +201,23 @@ static void F(pack_panel)(size_t K, size_t columns, const T *b, size_t brs, size
  * last tile's surplus places are left as they are. */
 static void F(pack_block)(size_t M, size_t K, const T *a, size_t ars, size_t acs, T *out)
 {
-    for (size_t i = 0; i < M; i += CNET_MR) {
-        const size_t rows = M - i < CNET_MR ? M - i : CNET_MR;
+    for (size_t rows; M; M -= rows, a += rows * ars, out += CNET_MR * K) {
+        rows = F(height)(M);
+        size_t k = 0;
         if (rows == CNET_MR && ars == 1)
-            for (size_t k = 0; k < K; k++)
-                memcpy(out + k * CNET_MR, a + i + k * acs, CNET_MR * sizeof(T));
-        else
+            for (; k < K; k++)
+                memcpy(out + k * CNET_MR, a + k * acs, CNET_MR * sizeof(T));
+        else if (rows == CNET_MR && acs == 1 && M >= VLEN)
+            /* Squares side by side, the last one flush with the tile's end; where a square is
+             * longer than a tile, what it writes too much is overwritten next. */
+            for (; k + VLEN <= K; k += VLEN)
+                for (size_t r = 0; r < CNET_MR; r += VLEN) {
+                    const size_t at = r + VLEN <= CNET_MR || CNET_MR < VLEN ? r : CNET_MR - VLEN;
+                    F(transpose_square)(a + at * ars + k, ars, out + k * CNET_MR + at, CNET_MR);
+                }
+        for (; k < K; k++)
             for (size_t r = 0; r < rows; r++)
-                for (size_t k = 0; k < K; k++)
-                    out[k * CNET_MR + r] = a[(i + r) * ars + k * acs];
-        out += CNET_MR * K;
+                out[k * CNET_MR + r] = a[r * ars + k * acs];
     }
 }
 
@@ -194,7 +232,7 @@ static void F(gemm_thin)(size_t M, size_t N, size_t K, const T *a, size_t ars, s
             F(tile)(1, CNET_WIDE, K, a, ars, acs, b + j, ldb, bias ? bias + j : NULL, add, c + j,
                     ldc, CNET_WIDE * VLEN);
     for (; j + NR <= N; j += NR)
-        F(panel)(M, K, a, ars, ars, acs, b + j, ldb, bias ? bias + j : NULL, add, c + j, ldc, NR);
+        F(panel)(M, K, a, ars, acs, b + j, ldb, bias ? bias + j : NULL, add, c + j, ldc, NR);
     if (j == N)
         return;
     const size_t columns = N - j, unsafe_rows = (NR - columns + ldb - 1) / ldb;
@@ -203,9 +241,9 @@ static void F(gemm_thin)(size_t M, size_t N, size_t K, const T *a, size_t ars, s
     if (bias)
         memcpy(start, bias + j, columns * sizeof(T));
     if (safe)
-        F(panel)(M, safe, a, ars, ars, acs, b + j, ldb, start, add, c + j, ldc, columns);
+        F(panel)(M, safe, a, ars, acs, b + j, ldb, start, add, c + j, ldc, columns);
     F(pack_panel)(unsafe, columns, b + safe * ldb + j, ldb, 1, tail);
-    F(panel)(M, unsafe, a + safe * acs, ars, ars, acs, tail, NR, safe ? NULL : start, safe || add,
+    F(panel)(M, unsafe, a + safe * acs, ars, acs, tail, NR, safe ? NULL : start, safe || add,
              c + j, ldc, columns);
 }
 
@@ -217,8 +255,8 @@ static void F(gemm_packed)(size_t M, size_t N, size_t K, const T *a, size_t ars,
     /* Blocks of even height, in whole tiles. */
     const size_t blocks = (M + CNET_MC - 1) / CNET_MC;
     const size_t height = ((M + blocks - 1) / blocks + CNET_MR - 1) / CNET_MR * CNET_MR;
-    /* A block that meets one panel only is read once: copying it first would cost as much. */
-    const int pack_a = acs != 1 && N > NR;
+    /* A block that meets few panels costs less to read where it lies than to copy first. */
+    const int pack_a = N > NR && (acs != 1 || (M > 64 && N >= 128));
     for (size_t i0 = 0; i0 < M; i0 += height) {
         const size_t rows = M - i0 < height ? M - i0 : height;
         for (size_t k0 = 0; k0 < K; k0 += CNET_KC) {
@@ -233,35 +271,39 @@ static void F(gemm_packed)(size_t M, size_t N, size_t K, const T *a, size_t ars,
                     memcpy(start, bias + j, columns * sizeof(T));
                 F(pack_panel)(depth, columns, b + k0 * brs + j * bcs, brs, bcs, packed_b);
                 if (pack_a)
-                    F(panel)(rows, depth, packed_a, depth, 1, CNET_MR, packed_b, NR, start, add || k0,
+                    F(packed_panel)(rows, depth, packed_a, packed_b, start, add || k0,
                              c + i0 * ldc + j, ldc, columns);
                 else
-                    F(panel)(rows, depth, block, ars, ars, acs, packed_b, NR, start, add || k0,
+                    F(panel)(rows, depth, block, ars, acs, packed_b, NR, start, add || k0,
                              c + i0 * ldc + j, ldc, columns);
             }
         }
     }
 }
 
-/* Sum of a vector's lanes in a fixed order. */
-CNET_INLINE T F(lanes)(F(vec) v)
+/* out[j] = sum of the lanes of v[j], for four vectors at once: adding interleaved halves leaves each
+ * lane to one of them, in turn. */
+CNET_INLINE void F(four_sums)(const F(vec) *v, T *out)
 {
-    T lane[VLEN];
-    STORE(lane, v);
-    for (size_t n = VLEN / 2; n; n /= 2)
-        for (size_t i = 0; i < n; i++)
-            lane[i] += lane[i + n];
-    return lane[0];
+    T lane[2 * VLEN];
+    const F(vec) ac = INTERLEAVE_LOW(v[0], v[2]) + INTERLEAVE_HIGH(v[0], v[2]);
+    const F(vec) bd = INTERLEAVE_LOW(v[1], v[3]) + INTERLEAVE_HIGH(v[1], v[3]);
+    STORE(lane, INTERLEAVE_LOW(ac, bd));
+    STORE(lane + VLEN, INTERLEAVE_HIGH(ac, bd));
+    for (size_t j = 0; j < 4; j++) {
+        T sum = lane[j];
+        for (size_t i = j + 4; i < 2 * VLEN; i += 4)
+            sum += lane[i];
+        out[j] = sum;
+    }
 }
 
-/* rows x columns dot products of rows of A with rows of B, both contiguous along k. */
+/* rows x columns (each up to 4, constants) dot products of rows of A with rows of B, both contiguous
+ * along k. */
 CNET_INLINE void F(dots)(const size_t rows, const size_t columns, size_t K, const T *a, size_t lda,
                          const T *b, size_t ldb, int add, T *c, size_t ldc)
 {
-    F(vec) acc[3][4], av[3];
-    UNROLL for (size_t r = 0; r < rows; r++)
-        UNROLL for (size_t j = 0; j < columns; j++)
-            acc[r][j] = (F(vec)){0};
+    F(vec) acc[3][4] = {0}, av[3];
     size_t k = 0;
     for (; k + VLEN <= K; k += VLEN) {
         UNROLL for (size_t r = 0; r < rows; r++)
@@ -272,13 +314,15 @@ CNET_INLINE void F(dots)(const size_t rows, const size_t columns, size_t K, cons
                 acc[r][j] += av[r] * bv;
         }
     }
-    for (size_t r = 0; r < rows; r++)
-        for (size_t j = 0; j < columns; j++) {
-            T sum = F(lanes)(acc[r][j]);
+    UNROLL for (size_t r = 0; r < rows; r++) {
+        T sum[4];
+        F(four_sums)(acc[r], sum);
+        UNROLL for (size_t j = 0; j < columns; j++) {
             for (size_t q = k; q < K; q++)
-                sum += a[r * lda + q] * b[j * ldb + q];
-            c[r * ldc + j] = add ? c[r * ldc + j] + sum : sum;
+                sum[j] += a[r * lda + q] * b[j * ldb + q];
+            c[r * ldc + j] = add ? c[r * ldc + j] + sum[j] : sum[j];
         }
+    }
 }
 
 /* C = A B^T with both rows contiguous (an input gradient): nothing is packed or transposed. */
@@ -288,41 +332,20 @@ static void F(gemm_dots)(size_t M, size_t N, size_t K, const T *a, size_t lda, c
     for (size_t j = 0; j < N; j += 4) {
         const size_t columns = N - j < 4 ? N - j : 4;
         for (size_t i = 0; i < M; i += 3) {
-            const size_t rows = M - i < 3 ? M - i : 3;
             const T *ai = a + i * lda, *bj = b + j * ldb;
             T *cij = c + i * ldc + j;
+            const size_t rows = M - i < 3 ? M - i : 3;
             if (columns == 4 && rows == 3)
                 F(dots)(3, 4, K, ai, lda, bj, ldb, add, cij, ldc);
-            else if (columns == 4 && rows == 1)
+            else if (columns == 4 && rows == 2)
+                F(dots)(2, 4, K, ai, lda, bj, ldb, add, cij, ldc);
+            else if (columns == 4)
                 F(dots)(1, 4, K, ai, lda, bj, ldb, add, cij, ldc);
             else
-                for (size_t r = 0; r < rows; r++)
-                    for (size_t q = 0; q < columns; q++)
+                for (size_t q = 0; q < columns; q++)
+                    for (size_t r = 0; r < rows; r++)
                         F(dots)(1, 1, K, ai + r * lda, lda, bj + q * ldb, ldb, add,
                                 cij + r * ldc + q, ldc);
         }
     }
 }
-
-/* The one place where a product's path is chosen, by its shape and layout alone. */
-static void F(gemm)(size_t M, size_t N, size_t K, const void *a, size_t ars, size_t acs,
-                    const void *b, size_t brs, size_t bcs, const void *bias, int add, void *c,
-                    size_t ldc, void *scratch)
-{
-    if (M == 0 || N == 0)
-        return;
-    if (F(blas_gemm)(M, N, K, a, ars, acs, b, brs, bcs, bias, add, c, ldc))
-        return;
-    if (bcs == 1 && (M <= 2 * CNET_MR || K <= 8))
-        F(gemm_thin)(M, N, K, a, ars, acs, b, brs, bias, add, c, ldc);
-    else if (acs == 1 && brs == 1 && bcs != 1 && !bias && M <= 2 * CNET_MR)
-        F(gemm_dots)(M, N, K, a, ars, b, bcs, add, c, ldc);
-    else
-        F(gemm_packed)(M, N, K, a, ars, acs, b, brs, bcs, bias, add, c, ldc, scratch);
-}
-
-#undef LOAD
-#undef STORE
-#undef UNROLL
-#undef NR
-#undef VLEN

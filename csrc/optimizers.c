@@ -72,3 +72,38 @@ void cnet_prepare(int optimizer, const double *set, double *running, double *h)
         break;
     }
 }
+
+/* Elements of a part: whole vectors on every instruction set, and longer than waking a thread up. */
+#define CNET_PART (1 << 15)
+
+typedef struct {
+    const cnet_kernels *kernels;
+    int optimizer;
+    size_t n;
+    const double *h;
+    const char *g;
+    char *p;
+    void *const *state;
+} update;
+
+static void update_part(const void *context, size_t part, int lane, void *scratch)
+{
+    const update *u = context;
+    const size_t first = part * CNET_PART, at = first * u->kernels->itemsize;
+    char *s[3];
+    (void)lane, (void)scratch;
+    for (int i = 0; i < 3; i++)
+        s[i] = u->state[i] ? (char *)u->state[i] + at : NULL;
+    u->kernels->update[u->optimizer](u->n - first < CNET_PART ? u->n - first : CNET_PART, u->h,
+                                     u->g + at, u->p + at, s[0], s[1], s[2]);
+}
+
+void cnet_update(const cnet_kernels *kernels, int optimizer, size_t n, const double *h,
+                 const void *g, void *p, void *const *state, int threads)
+{
+    const update u = {kernels, optimizer, n, h, g, p, state};
+    if (threads < 2 || n < 2 * CNET_PART)
+        kernels->update[optimizer](n, h, g, p, state[0], state[1], state[2]);
+    else
+        cnet_pool_run(threads, (n + CNET_PART - 1) / CNET_PART, update_part, &u, NULL);
+}

@@ -37,9 +37,9 @@ def tiny(dtype) -> float:
 
 def assert_within(actual, expected, bound, what: str) -> None:
     """Assert |actual - expected| <= bound elementwise; infinities must be the same."""
-    actual = np.asarray(actual)
+    actual = np.atleast_1d(actual)
     with np.errstate(over="ignore"):
-        expected = np.asarray(expected).astype(actual.dtype).astype(np.float64)
+        expected = np.atleast_1d(expected).astype(actual.dtype).astype(np.float64)
     actual = actual.astype(np.float64)
     assert actual.shape == expected.shape, f"{what}: {actual.shape}, expected {expected.shape}"
     with np.errstate(invalid="ignore"):

@@ -130,6 +130,7 @@ PROBE = """
 #include "blas.h"
 cnet_sgemm_function cnet_blas_f32;
 cnet_dgemm_function cnet_blas_f64;
+double cnet_blas_from;
 extern const cnet_kernels cnet_kernels_f64_baseline;
 #define K (&cnet_kernels_f64_baseline)
 
@@ -181,7 +182,7 @@ def compiled(tmp_path_factory):
         if file.startswith("csrc/"):
             (folder / file).write_text(text, encoding="utf-8")
     (folder / "csrc" / "probe.c").write_text(PROBE, encoding="utf-8")
-    sources = [f"csrc/{name}.c" for name in ("isa_baseline", "optimizers", "probe")]
+    sources = [f"csrc/{name}.c" for name in ("isa_baseline", "optimizers", "pool", "probe")]
     options = ["-std=gnu11", "-O0", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]
     subprocess.run(
         [compiler, *options, "-shared", "-fPIC", "-Icsrc", *sources, "-lm", "-o", "recipes.so"],

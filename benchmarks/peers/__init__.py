@@ -17,6 +17,13 @@ from ..workloads import Prediction, Training
 Run = Callable[[int], int]
 """Do about so many steps (or predictions), at least one, and return how many were done."""
 
+ONE_THREAD = ", 1 thread"
+"""How the name of a way ends that uses one thread, whatever is asked for.
+
+Such a way takes part only where several threads are asked for: to show what they bring, in a
+table of its own. It is left out of the comparison between the peers.
+"""
+
 
 class Peer(Protocol):
     """What the module of a peer has."""
@@ -26,7 +33,8 @@ class Peer(Protocol):
     MEASURED: str  # a sentence or two for the report: what is timed, and what that leaves out
     TRAINING: tuple[str, ...]  # ways to train, timed side by side; the fastest one is compared
     PREDICTION: tuple[str, ...]  # ways to predict, likewise
-    ON_REQUEST: tuple[str, ...]  # those of the ways that take part with --compile only
+    NEEDS_COMPILER: tuple[str, ...]  # those of the ways that need a C++ compiler
+    SWEEPS: tuple[str, ...]  # those that take part in the sweeps: the fast ones, of both kinds
 
     def train(self, workload: Training, mode: str, threads: int) -> Run:
         """Prepare the training of a network and return what does the steps."""

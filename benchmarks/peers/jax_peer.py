@@ -28,7 +28,8 @@ MEASURED = (
 )
 TRAINING = ("step", "scan")
 PREDICTION = ("jit",)
-ON_REQUEST: tuple[str, ...] = ()
+NEEDS_COMPILER: tuple[str, ...] = ()
+SWEEPS = ("scan", "jit")
 
 LONGEST_SCAN = 20
 

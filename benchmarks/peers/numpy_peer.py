@@ -29,7 +29,8 @@ MEASURED = (
 )
 TRAINING = ("by hand",)
 PREDICTION = ("by hand",)
-ON_REQUEST: tuple[str, ...] = ()
+NEEDS_COMPILER: tuple[str, ...] = ()
+SWEEPS = ("by hand",)
 
 BETA_1, BETA_2, EPSILON = np.float32(0.9), np.float32(0.999), np.float32(1e-8)
 

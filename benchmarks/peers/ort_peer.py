@@ -13,7 +13,8 @@ VERSION = onnxruntime.__version__
 MEASURED = "Prediction: `run` with NumPy arrays in and out. It does not train."
 TRAINING: tuple[str, ...] = ()
 PREDICTION = ("run",)
-ON_REQUEST: tuple[str, ...] = ()
+NEEDS_COMPILER: tuple[str, ...] = ()
+SWEEPS = ("run",)
 
 
 def _model(sizes: tuple[int, ...]) -> bytes:

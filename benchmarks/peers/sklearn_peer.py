@@ -22,7 +22,8 @@ MEASURED = (
 )
 TRAINING = ("fit",)
 PREDICTION = ("predict",)
-ON_REQUEST: tuple[str, ...] = ()
+NEEDS_COMPILER: tuple[str, ...] = ()
+SWEEPS: tuple[str, ...] = ()
 
 NEVER = 1_000_000_000  # epochs without improvement before it would stop of itself
 

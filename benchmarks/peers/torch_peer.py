@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..system import cpp_compiler
 from ..workloads import LEARNING_RATE, Prediction, Training, prediction_data, training_data
 from . import Run, repeat
 
@@ -18,11 +18,13 @@ VERSION = str(torch.__version__)
 MEASURED = (
     "Training: `zero_grad`, forward, loss, `backward` and `step` on one batch of tensors that "
     "stays the same; no data loader, no shuffling, the loss is not read. Prediction: its own "
-    "tensors in and out, under `inference_mode`."
+    "tensors in and out, under `inference_mode`. Compiled: the network through `torch.compile`, "
+    "with the fused optimizer; the compilation is not timed."
 )
-TRAINING = ("plain", "fused", "compiled")
+TRAINING = ("plain", "foreach", "fused", "compiled")
 PREDICTION = ("eager", "compiled")
-ON_REQUEST = ("compiled",)
+NEEDS_COMPILER = ("compiled",)
+SWEEPS = ("fused", "eager")
 
 # The first optimizer of a process imports another large part of PyTorch: have it done here,
 # where the workers start side by side, and not in the calibration of the first workload.
@@ -37,7 +39,7 @@ def _network(sizes: tuple[int, ...]) -> nn.Sequential:
 
 
 def _compiled(network: nn.Module) -> Callable[..., Any]:
-    if not any(map(shutil.which, ("c++", "g++", "clang++", "cl"))):
+    if cpp_compiler() is None:
         raise RuntimeError("torch.compile needs a C++ compiler and none was found; install one")
     compiled: Callable[..., Any] = torch.compile(network)
     return compiled
@@ -50,10 +52,9 @@ def train(workload: Training, mode: str, threads: int) -> Run:
     network = _network(workload.sizes)
     loss: nn.Module = nn.MSELoss() if workload.loss == "mse" else nn.CrossEntropyLoss()
     family = torch.optim.SGD if workload.optimizer == "sgd" else torch.optim.Adam
-    # What PyTorch chooses if it is not asked ("foreach" makes no difference on a CPU), or one
-    # call for all parameters.
-    fused = None if mode == "plain" else True
-    optimizer = family(network.parameters(), lr=LEARNING_RATE, fused=fused)
+    # On a CPU "plain", a loop over the parameters, is what PyTorch chooses if it is not asked.
+    options = {} if mode == "plain" else {"foreach" if mode == "foreach" else "fused": True}
+    optimizer = family(network.parameters(), lr=LEARNING_RATE, **options)
     forward = _compiled(network) if mode == "compiled" else network
 
     def step() -> None:

@@ -57,6 +57,7 @@ cdef extern from "cnet.h" nogil:
         void *parameters
         void *gradients
         void *scratch
+        int threads
         int training
         int fresh
         int merged
@@ -67,17 +68,18 @@ cdef extern from "cnet.h" nogil:
     ctypedef struct cnet_kernels:
         const char *isa
         size_t itemsize
+        double blas_from
         void (**math)(size_t, const void *, void *) noexcept nogil
         void (**activate)(size_t, size_t, double, const void *, void *) noexcept nogil
         void (**activate_backward)(size_t, size_t, double, const void *, const void *,
                                    const void *, void *) noexcept nogil
         void (*gemm)(size_t, size_t, size_t, const void *, size_t, size_t, const void *, size_t,
-                     size_t, const void *, int, void *, size_t, void *) noexcept nogil
+                     size_t, const void *, int, void *, size_t, void *, int) noexcept nogil
         void (*dense_forward)(size_t, size_t, size_t, const void *, const void *, const void *,
-                              int, double, void *, void *, void *) noexcept nogil
+                              int, double, void *, void *, void *, int) noexcept nogil
         void (*dense_backward)(size_t, size_t, size_t, const void *, const void *, const void *,
                                const void *, int, double, int, void *, void *, void *, void *,
-                               void *) noexcept nogil
+                               void *, int) noexcept nogil
         cnet_forward *forward
         cnet_forward *backward
         double (**loss)(const cnet_loss *, size_t, size_t, const void *, const void *,
@@ -92,7 +94,7 @@ cdef extern from "cnet.h" nogil:
     const char **cnet_isa_names
     int cnet_isa_supported(int)
     const cnet_kernels *cnet_kernels_get(int, int)
-    void cnet_blas_set(void *, void *)
+    void cnet_blas_set(void *, void *, double)
     int cnet_blas_present()
 
     void cnet_random_uniform(uint64_t, uint32_t, uint64_t, size_t, double *)
@@ -101,6 +103,12 @@ cdef extern from "cnet.h" nogil:
     void cnet_random_order(uint64_t, uint32_t, uint64_t, size_t, int64_t *)
 
     void cnet_prepare(int, const double *, double *, double *)
+    void cnet_update(const cnet_kernels *, int, size_t, const double *, const void *, void *,
+                     void **, int) noexcept nogil
+
+    ctypedef void (*cnet_task)(const void *, size_t, int, void *) noexcept nogil
+    void cnet_pool_run(int, size_t, cnet_task, const void *, void *) noexcept nogil
+    int cnet_pool_workers() noexcept nogil
     size_t cnet_source_first_nonfinite(const cnet_source *)
 
     ctypedef struct cnet_row:

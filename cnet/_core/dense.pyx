@@ -1,10 +1,8 @@
 """A dense layer on its own: forward and backward, fused with the activation."""
 
-from libc.stdlib cimport free, malloc
-
 from cnet._core cimport activations
-from cnet._core.csrc cimport CNET_F32, CNET_F64, CNET_SCRATCH_BYTES
-from cnet._core.kernels cimport expect_shape, kernels_of, load_blas, real
+from cnet._core.csrc cimport CNET_F32, CNET_F64
+from cnet._core.kernels cimport Scratch, expect_shape, kernels_of, load_blas, real
 
 
 def dense_forward(const real[:, ::1] x, const real[:, ::1] w, const real[::1] b, real[:, ::1] out,
@@ -46,14 +44,11 @@ def dense_forward(const real[:, ::1] x, const real[:, ::1] w, const real[::1] b,
     cdef const void *w_at = &w[0, 0] if I else NULL
     cdef const void *b_at = &b[0] if b is not None else NULL
     cdef void *z_at = &z[0, 0] if z is not None else &out[0, 0]
-    cdef void *scratch = malloc(CNET_SCRATCH_BYTES)
-    if scratch == NULL:
-        raise MemoryError
+    cdef Scratch scratch = Scratch()
     load_blas()
     with nogil:
         kernels_of(dtype).dense_forward(B, I, O, x_at, w_at, b_at, which, alpha, z_at,
-                                        &out[0, 0], scratch)
-    free(scratch)
+                                        &out[0, 0], scratch.at, 1)
 
 
 def dense_backward(const real[:, ::1] x, const real[:, ::1] w, const real[:, ::1] z,
@@ -103,12 +98,9 @@ def dense_backward(const real[:, ::1] x, const real[:, ::1] w, const real[:, ::1
         raise ValueError(f"nothing to differentiate: x is {(B, I)}, w is {(I, O)}")
     cdef void *db_at = &db[0] if db is not None else NULL
     cdef void *dx_at = &dx[0, 0] if dx is not None else NULL
-    cdef void *scratch = malloc(CNET_SCRATCH_BYTES)
-    if scratch == NULL:
-        raise MemoryError
+    cdef Scratch scratch = Scratch()
     load_blas()
     with nogil:
         kernels_of(dtype).dense_backward(B, I, O, &x[0, 0], &w[0, 0], &z[0, 0], &y[0, 0], which,
                                          alpha, fresh, &dy[0, 0], &dw[0, 0], db_at, dx_at,
-                                         scratch)
-    free(scratch)
+                                         scratch.at, 1)

@@ -1,10 +1,15 @@
 """What the other compiled modules share: the kernels in use, and how arrays are checked."""
 
-from cnet._core.csrc cimport cnet_kernels, cnet_source
+from cnet._core.csrc cimport cnet_kernels, cnet_source, cnet_task
 
 ctypedef fused real:
     float
     double
+
+cdef class Scratch:
+    cdef void *memory
+    cdef void *at
+
 
 # The kernels of the instruction set chosen at import, for CNET_F32 or CNET_F64.
 cdef const cnet_kernels *kernels_of(int dtype) noexcept nogil
@@ -12,6 +17,9 @@ cdef const cnet_kernels *kernels_of(int dtype) noexcept nogil
 cdef int load_blas() except -1
 # What else of the C half the others call: only this module links it.
 cdef void prepare(int optimizer, const double *settings, double *running, double *h) noexcept nogil
+cdef void update(const cnet_kernels *kernels, int optimizer, size_t n, const double *h,
+                 const void *g, void *p, void **state, int threads) noexcept nogil
+cdef void pool_run(int threads, size_t parts, cnet_task task, const void *context) noexcept nogil
 cdef size_t first_nonfinite(const cnet_source *source) noexcept nogil
 # An error that names the array, what its shape is and what it should be.
 cdef int expect_shape(str name, tuple got, tuple expected) except -1

@@ -9,6 +9,7 @@ import os
 
 import numpy as np
 
+from libc.math cimport isfinite
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 
@@ -16,8 +17,9 @@ from cnet._core.csrc cimport (
     CNET_F32, CNET_F64, CNET_SCRATCH_BYTES, cnet_activation_rows, cnet_blas_present,
     cnet_blas_set, cnet_isa_names, cnet_isa_supported, cnet_kernels, cnet_kernels_get,
     cnet_layer_rows, cnet_loss_rows, cnet_math_rows, cnet_metric_rows, cnet_optimizer_rows,
-    cnet_prepare, cnet_random_normal, cnet_random_order, cnet_random_truncated, cnet_random_uniform, cnet_row,
-    cnet_source, cnet_source_first_nonfinite, cnet_source_rows,
+    cnet_pool_run, cnet_pool_workers, cnet_prepare, cnet_random_normal, cnet_random_order,
+    cnet_random_truncated, cnet_random_uniform, cnet_row, cnet_source,
+    cnet_source_first_nonfinite, cnet_source_rows, cnet_task, cnet_update,
 )
 
 cdef const cnet_kernels *tables[2]
@@ -89,6 +91,15 @@ cdef void prepare(int optimizer, const double *settings, double *running, double
     cnet_prepare(optimizer, settings, running, h)
 
 
+cdef void update(const cnet_kernels *kernels, int optimizer, size_t n, const double *h,
+                 const void *g, void *p, void **state, int threads) noexcept nogil:
+    cnet_update(kernels, optimizer, n, h, g, p, state, threads)
+
+
+cdef void pool_run(int threads, size_t parts, cnet_task task, const void *context) noexcept nogil:
+    cnet_pool_run(threads, parts, task, context, NULL)
+
+
 cdef size_t first_nonfinite(const cnet_source *source) noexcept nogil:
     return cnet_source_first_nonfinite(source)
 
@@ -107,6 +118,11 @@ def supported_isas():
             names.append(cnet_isa_names[i].decode())
         i += 1
     return names
+
+
+def pool_workers():
+    """How many threads the pool has, asleep or at work; the caller of a kernel is not one."""
+    return cnet_pool_workers()
 
 
 # ---- OpenBLAS ------------------------------------------------------------------------------------
@@ -129,33 +145,42 @@ def find_blas():
 
 
 cdef int load_blas() except -1:
-    """Load OpenBLAS once, for this process and on one thread: cnet owns the threads.
+    """Have OpenBLAS, where this instruction set leaves large products to it.
 
     Not at import: loading it starts OpenBLAS's own (idle) threads, and small networks never call it.
     """
-    global _library
-    if _library is not None or cnet_blas_present():
-        return 0
-    path = find_blas()
-    _library = ctypes.CDLL(path) if path else False
-    if _library:
-        _library.scipy_openblas_set_num_threads(1)
+    if _library is None and not cnet_blas_present() and isfinite(tables[CNET_F32].blas_from):
         use_blas(True)
     return 0
 
 
-def use_blas(on):
-    """Let large products go to OpenBLAS, or keep them all in cnet's own kernels (for tests)."""
-    load_blas()
+def use_blas(on, crossover=None):
+    """Let large products go to OpenBLAS, or keep them all in cnet's own kernels (for tests).
+
+    Parameters
+    ----------
+    on : bool
+    crossover : float, optional
+        Multiplications of a product from which it goes there, instead of the number that the
+        instruction set has (which may be infinite).
+    """
+    global _library
     cdef uintptr_t s = 0, d = 0
+    if on and _library is None:
+        path = find_blas()
+        _library = ctypes.CDLL(path) if path else False
+        if _library:
+            # cnet owns the threads.
+            _library.scipy_openblas_set_num_threads(1)
     if on and _library:
         s = <uintptr_t>ctypes.cast(_library.scipy_cblas_sgemm, ctypes.c_void_p).value
         d = <uintptr_t>ctypes.cast(_library.scipy_cblas_dgemm, ctypes.c_void_p).value
-    cnet_blas_set(<void *>s, <void *>d)
+    cnet_blas_set(<void *>s, <void *>d,
+                  tables[CNET_F32].blas_from if crossover is None else crossover)
 
 
 def blas_version():
-    """OpenBLAS's own description of itself, or None where it is absent."""
+    """OpenBLAS's own description of itself, or None where no product goes to it."""
     load_blas()
     if not _library:
         return None
@@ -169,6 +194,19 @@ cdef int expect_shape(str name, tuple got, tuple expected) except -1:
     if got != expected:
         raise ValueError(f"{name} has shape {got}, expected {expected}")
     return 0
+
+
+cdef class Scratch:
+    """What a single kernel packs into, aligned as the kernels want it."""
+
+    def __cinit__(self):
+        self.memory = malloc(CNET_SCRATCH_BYTES + 64)
+        if self.memory == NULL:
+            raise MemoryError
+        self.at = <char *>self.memory + (64 - <size_t>self.memory % 64)
+
+    def __dealloc__(self):
+        free(self.memory)
 
 
 # ---- twins -----------------------------------------------------------------------------------------
@@ -204,7 +242,7 @@ def vmath(str name, const real[::1] x):
 
 
 def gemm(const real[:, :] a, const real[:, :] b, real[:, ::1] out, const real[::1] bias=None,
-         bint add=False):
+         bint add=False, int threads=1):
     """Matrix product: out = a b (+ bias), or out += a b (+ bias).
 
     Parameters
@@ -218,6 +256,8 @@ def gemm(const real[:, :] a, const real[:, :] b, real[:, ::1] out, const real[::
     bias : (N,) array, optional
     add : bool
         Add to `out` instead of overwriting it.
+    threads : int
+        That may work on it; the result has the same bits with any number of them.
 
     Raises
     ------
@@ -237,15 +277,13 @@ def gemm(const real[:, :] a, const real[:, :] b, real[:, ::1] out, const real[::
     cdef const void *bias_at = &bias[0] if bias is not None else NULL
     cdef const void *a_at = &a[0, 0] if K else NULL
     cdef const void *b_at = &b[0, 0] if K else NULL
-    cdef void *scratch = malloc(CNET_SCRATCH_BYTES)
-    if scratch == NULL:
-        raise MemoryError
+    cdef Scratch scratch
+    scratch = Scratch()
     load_blas()
     with nogil:
         tables[dtype].gemm(M, N, K, a_at, a.strides[0] // size, a.strides[1] // size, b_at,
                            b.strides[0] // size, b.strides[1] // size, bias_at, add, &out[0, 0],
-                           N, scratch)
-    free(scratch)
+                           N, scratch.at, threads)
 
 
 # ---- random numbers ----------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-from cnet._core.csrc cimport cnet_kernels, cnet_op, cnet_run, cnet_source
+from cnet._core.csrc cimport cnet_kernels, cnet_op, cnet_run
 
 
 cdef class Workspace:
@@ -23,14 +23,12 @@ cdef class Network:
     cdef readonly object gradients
     cdef void *parameters_at
     cdef void *gradients_at
-    cdef Workspace spare
+    cdef list spares
     cdef Workspace tape
 
     cdef int set_op(self, cnet_op *op, dict operation) except -1
     cdef void *address_of_result(self, object out, Py_ssize_t n) except NULL
-    cdef bint is_plain(self, const cnet_source *source) noexcept
-    cdef void infer(self, Workspace work, const cnet_source *source, bint plain, size_t first,
-                    char *to) noexcept nogil
+    cdef Workspace take_workspace(self, Py_ssize_t rows)
     cdef void forward_ops(self, const cnet_run *run) noexcept nogil
     cdef void backward_ops(self, const cnet_run *run) noexcept nogil
     cdef void finish_linked(self, const cnet_run *run) noexcept nogil

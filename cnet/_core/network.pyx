@@ -16,11 +16,12 @@ from libc.stdlib cimport calloc, free
 
 from cnet._core cimport activations
 from cnet._core.csrc cimport (
-    CNET_F32, CNET_F64, CNET_NONE, CNET_SCRATCH_BYTES, cnet_op, cnet_run, cnet_source,
+    CNET_F32, CNET_F64, CNET_NONE, CNET_SCRATCH_BYTES, cnet_kernels, cnet_op, cnet_run,
+    cnet_source,
 )
-from cnet._core.kernels cimport kernels_of, load_blas
+from cnet._core.kernels cimport kernels_of, load_blas, pool_run
 from cnet._core.kernels import LAYERS
-from cnet._core.sources cimport Source, fill
+from cnet._core.sources cimport Source, fill, in_place
 
 cdef size_t ALIGNMENT = 64
 # Rows that a pass without gradients takes at a time: they and their activations stay in the cache.
@@ -46,6 +47,44 @@ cdef void *address(object array) except NULL:
 
 cdef size_t padded(size_t n) noexcept:
     return (n + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+
+
+# Threads that one prediction uses at most, as the arrays below say.
+cdef int MOST_LANES = 64
+
+
+cdef struct Inference:
+    const cnet_kernels *kernels
+    const cnet_op *ops
+    int op_count
+    size_t output_slot, output_bytes
+    const cnet_source *source
+    char *to
+    size_t chunk, done
+    cnet_run *runs[64]
+    void *buffers[64]
+
+
+cdef void infer_part(const void *context, size_t part, int lane, void *scratch) noexcept nogil:
+    """One chunk: read in place where that can be, write the last slot to where it is wanted."""
+    cdef const Inference *job = <const Inference *>context
+    cdef cnet_run *run = job.runs[lane]
+    cdef size_t first = (job.done + part) * job.chunk
+    cdef char *to = job.to + first * job.output_bytes
+    cdef void *last = run.value[job.output_slot]
+    cdef const void *here = in_place(job.source, first, job.kernels.itemsize)
+    cdef int i
+    run.rows = min(job.chunk, job.source.rows - first)
+    if job.op_count == 0:
+        job.kernels.gather(job.source, NULL, first, run.rows, to)
+        return
+    run.value[0] = job.buffers[lane] if here == NULL else <void *>here
+    if here == NULL:
+        job.kernels.gather(job.source, NULL, first, run.rows, run.value[0])
+    run.value[job.output_slot] = to
+    for i in range(job.op_count):
+        job.kernels.forward[job.ops[i].kind](&job.ops[i], run)
+    run.value[job.output_slot] = last
 
 
 cdef class Workspace:
@@ -85,6 +124,7 @@ cdef class Workspace:
         self.input_buffer = self.run.value[0]
         self.run.parameters = network.parameters_at
         self.run.gradients = network.gradients_at if training else NULL
+        self.run.threads = 1
         self.run.training = training
         self.run.input_slope = input_slope
 
@@ -133,6 +173,7 @@ cdef class Network:
         for i, operation in enumerate(operations):
             self.set_op(&self.ops[i], operation)
         self.inputs = self.widths[0]
+        self.spares = []
         self.output_slot = self.ops[self.op_count - 1].y if self.op_count else 0
         self.outputs = self.widths[self.output_slot]
         if max(self.widths) >= 128:
@@ -179,11 +220,10 @@ cdef class Network:
 
     # ---- inference -----------------------------------------------------------------------------
 
-    def predict(self, x, out=None, double scale=1.0):
+    def predict(self, x, out=None, double scale=1.0, int threads=1):
         """Outputs for rows of any numeric type.
 
-        Safe from several threads at once: whoever finds the network's own workspace taken makes one
-        for the call.
+        Safe from several threads at once: whoever finds no workspace left makes one.
 
         Parameters
         ----------
@@ -192,6 +232,8 @@ cdef class Network:
             C-contiguous, of the network's dtype; written instead of a new array.
         scale : float
             Multiplies the inputs while they are gathered.
+        threads : int
+            That may work on it; changes no bit of the result.
 
         Returns
         -------
@@ -199,10 +241,10 @@ cdef class Network:
         """
         cdef Py_buffer view
         cdef cnet_source source
-        cdef Py_ssize_t done, stop, n, chunk
+        cdef Inference job
         cdef Workspace work
-        cdef char *to
-        cdef bint plain
+        cdef Py_ssize_t n, chunks, done
+        cdef int lanes, lane
         PyObject_GetBuffer(x, &view, PyBUF_STRIDES | PyBUF_FORMAT)
         try:
             fill(&source, &view, scale)
@@ -211,32 +253,46 @@ cdef class Network:
             n = source.rows
             if out is None:
                 out = np.empty((n, self.outputs), self.numpy_dtype)
-                to = <char *>address(out)
+                job.to = <char *>address(out)
             else:
-                to = <char *>self.address_of_result(out, n)
+                job.to = <char *>self.address_of_result(out, n)
             if n == 0:
                 return out
-            chunk = min(n, INFERENCE_ROWS)
-            # Taking and returning the spare are single steps under the GIL.
-            work, self.spare = self.spare, None
-            if work is None or work.capacity < chunk:
-                work = Workspace(self, chunk)
-            plain = self.is_plain(&source)
+            job.kernels, job.ops, job.op_count = self.kernels, self.ops, self.op_count
+            job.output_slot, job.output_bytes = self.output_slot, self.outputs * self.itemsize
+            job.source, job.chunk = &source, min(n, INFERENCE_ROWS)
+            chunks = (n + job.chunk - 1) // job.chunk
+            # Several chunks are dealt out to the threads; a single one they do together.
+            lanes = max(1, min(threads, chunks, MOST_LANES))
+            crew = []
+            for lane in range(lanes):
+                work = self.take_workspace(job.chunk)
+                work.run.threads = threads if chunks == 1 else 1
+                job.runs[lane], job.buffers[lane] = &work.run, work.input_buffer
+                crew.append(work)
             done = 0
-            while done < n:
-                with nogil:
-                    stop = min(n, done + SIGNAL_CHUNKS * chunk)
-                    while done < stop:
-                        work.run.rows = min(chunk, n - done)
-                        self.infer(work, &source, plain, done,
-                                   to + done * self.outputs * self.itemsize)
-                        done += chunk
-                if done < n:
+            while done < chunks:
+                if done:
                     PyErr_CheckSignals()
-            self.spare = work
+                job.done = done
+                with nogil:
+                    pool_run(lanes, min(SIGNAL_CHUNKS * lanes, chunks - done), infer_part, &job)
+                done += SIGNAL_CHUNKS * lanes
+            self.spares += crew
             return out
         finally:
             PyBuffer_Release(&view)
+
+    cdef Workspace take_workspace(self, Py_ssize_t rows):
+        """A workspace of at least so many rows that nobody else has now."""
+        cdef Workspace work
+        try:
+            work = <Workspace>self.spares.pop()
+            if work.capacity >= rows:
+                return work
+        except IndexError:
+            pass
+        return Workspace(self, rows)
 
     cdef void *address_of_result(self, object out, Py_ssize_t n) except NULL:
         """Where to write n rows of outputs, once it is sure that they fit there."""
@@ -262,32 +318,9 @@ cdef class Network:
             )
         return to
 
-    cdef bint is_plain(self, const cnet_source *source) noexcept:
-        cdef size_t size = self.itemsize
-        return (source.type == (0 if self.dtype == CNET_F32 else 1) and source.scale == 1
-                and <size_t>source.data % size == 0
-                and source.column_stride == <ptrdiff_t>size
-                and source.row_stride == <ptrdiff_t>(size * source.columns))
-
-    cdef void infer(self, Workspace work, const cnet_source *source, bint plain, size_t first,
-                    char *to) noexcept nogil:
-        """One chunk: read in place where that can be, write the last slot to where it is wanted."""
-        cdef void *last = work.run.value[self.output_slot]
-        if plain:
-            work.run.value[0] = <void *>(source.data + <ptrdiff_t>first * source.row_stride)
-        else:
-            work.run.value[0] = work.input_buffer
-            self.kernels.gather(source, NULL, first, work.run.rows, work.input_buffer)
-        if self.op_count == 0:
-            self.kernels.gather(source, NULL, first, work.run.rows, to)
-            return
-        work.run.value[self.output_slot] = to
-        self.forward_ops(&work.run)
-        work.run.value[self.output_slot] = last
-
     # ---- forward and backward by hand --------------------------------------------------------------
 
-    def forward(self, Source x not None):
+    def forward(self, Source x not None, int threads=1):
         """Outputs for all rows of x, keeping what `backward` needs.
 
         Returns
@@ -297,15 +330,15 @@ cdef class Network:
         cdef Py_ssize_t n = x.rows.rows
         if <Py_ssize_t>x.rows.columns != self.inputs:
             raise ValueError(f"expected {self.inputs} columns, got {x.rows.columns}")
-        # As with the spare: whoever is inside holds the workspace, a second thread makes its own, and
-        # the last one out leaves the tape.
+        # Whoever is inside holds the workspace, a second thread makes its own, and the last one out
+        # leaves the tape.
         cdef Workspace tape = self.tape
         self.tape = None
         if tape is None or tape.capacity < n:
             tape = Workspace(self, n, True, True)
         out = np.empty((n, self.outputs), self.numpy_dtype)
         cdef cnet_run *run = &tape.run
-        run.rows = n
+        run.rows, run.threads = n, threads
         if n == 0:
             self.tape = tape
             return out
@@ -328,7 +361,7 @@ cdef class Network:
         """Rows of the last `forward`, 0 before it."""
         return 0 if self.tape is None else self.tape.run.rows
 
-    def backward(self, Source dy not None):
+    def backward(self, Source dy not None, int threads=1):
         """Gradients for the last `forward`: adds to `gradients`, returns that of the inputs.
 
         Parameters
@@ -352,7 +385,7 @@ cdef class Network:
         out = np.empty((n, self.inputs), self.numpy_dtype)
         cdef char *to = <char *>address(out)
         cdef void *dx = run.slope[0]
-        run.fresh = 0
+        run.fresh, run.threads = 0, threads
         with nogil:
             self.kernels.gather(&dy.rows, NULL, 0, run.rows, run.slope[self.output_slot])
             run.slope[0] = to

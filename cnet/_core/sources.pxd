@@ -7,8 +7,8 @@ cdef class Source:
     cdef cnet_source rows
     cdef Py_buffer view
     cdef bint held
-    # Address of row `first` if the kernels can read the rows where they lie, else NULL.
-    cdef const void *in_place(self, size_t first, size_t itemsize) noexcept nogil
 
 
+# Address of row `first` if kernels of this itemsize can read the rows where they lie, else NULL.
+cdef const void *in_place(const cnet_source *rows, size_t first, size_t itemsize) noexcept nogil
 cdef int fill(cnet_source *rows, Py_buffer *view, double scale) except -1

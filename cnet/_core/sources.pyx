@@ -53,6 +53,15 @@ cdef int fill(cnet_source *rows, Py_buffer *view, double scale) except -1:
     return 0
 
 
+cdef const void *in_place(const cnet_source *rows, size_t first, size_t itemsize) noexcept nogil:
+    if (rows.type != (F32 if itemsize == 4 else F64) or rows.scale != 1
+            or <size_t>rows.data % itemsize != 0
+            or rows.column_stride != <ptrdiff_t>itemsize
+            or rows.row_stride != <ptrdiff_t>(itemsize * rows.columns)):
+        return NULL
+    return rows.data + first * rows.columns * itemsize
+
+
 cdef class Source:
     """Rows of an array of any numeric type and any strides; nothing is copied.
 
@@ -94,11 +103,3 @@ cdef class Source:
         with nogil:
             at = first_nonfinite(&self.rows)
         return None if at == n else (at // self.rows.columns, at % self.rows.columns)
-
-    cdef const void *in_place(self, size_t first, size_t itemsize) noexcept nogil:
-        if (self.rows.type != (F32 if itemsize == 4 else F64) or self.rows.scale != 1
-                or <size_t>self.rows.data % itemsize != 0
-                or self.rows.column_stride != <ptrdiff_t>itemsize
-                or self.rows.row_stride != <ptrdiff_t>(itemsize * self.rows.columns)):
-            return NULL
-        return self.rows.data + first * self.rows.columns * itemsize

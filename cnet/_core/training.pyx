@@ -11,10 +11,10 @@ from libc.stdint cimport int64_t
 
 from cnet._core cimport losses, optimizers
 from cnet._core.csrc cimport CNET_HYPER, CNET_SETTINGS, cnet_kernels, cnet_loss, cnet_run
-from cnet._core.kernels cimport expect_shape, prepare
+from cnet._core.kernels cimport expect_shape, prepare, update
 from cnet._core.kernels import LOSSES, METRICS, OPTIMIZERS
 from cnet._core.network cimport Network, Workspace, address, aligned_zeros
-from cnet._core.sources cimport Source
+from cnet._core.sources cimport Source, in_place
 
 cdef tuple METRIC_NAMES = tuple(METRICS)
 # A larger batch passes in pieces whose gradients are added up, so that memory does not follow it.
@@ -84,17 +84,16 @@ cdef class Rule:
         if fill and count:
             self.states[0] = fill
 
-    cdef void step(self) noexcept nogil:
+    cdef void step(self, int threads) noexcept nogil:
         cdef double h[CNET_HYPER]
         prepare(self.which, self.settings_at, self.running_at, h)
-        self.network.kernels.update[self.which](
-            self.size, h, self.network.gradients_at, self.network.parameters_at,
-            self.state_at[0], self.state_at[1], self.state_at[2])
+        update(self.network.kernels, self.which, self.size, h, self.network.gradients_at,
+               self.network.parameters_at, self.state_at, threads)
 
-    def apply(self):
+    def apply(self, int threads=1):
         """One step from the network's gradients."""
         with nogil:
-            self.step()
+            self.step(threads)
 
 
 cdef class Batches:
@@ -120,6 +119,8 @@ cdef class Batches:
         Names of `cnet._core.kernels.METRICS`.
     rule : Rule, optional
         Train with it; without one, only evaluate.
+    threads : int
+        That may work on a batch; changes no bit of the results.
 
     Raises
     ------
@@ -175,7 +176,7 @@ cdef class Batches:
 
     def __cinit__(self, Network network not None, Source x not None, targets, Source weights,
                   size_t batch_size, str loss, double parameter, double smoothing,
-                  bint mean_over_columns, bint merged, metrics=(), Rule rule=None):
+                  bint mean_over_columns, bint merged, metrics=(), Rule rule=None, int threads=1):
         cdef size_t item = network.itemsize
         self.network, self.rule, self.x, self.weights = network, rule, x, weights
         self.rows = self.position = x.rows.rows
@@ -191,6 +192,7 @@ cdef class Batches:
         self.piece = self.batch_size if loss == "rmse" else min(self.batch_size, PIECE_ROWS)
         self.work = Workspace(network, self.piece, rule is not None)
         self.work.run.merged = merged
+        self.work.run.threads = threads
         if LOSSES[loss] == "LABELS":
             self.labels = np.ascontiguousarray(targets, np.int64)
             expect_indices("targets", self.labels, self.rows, network.outputs)
@@ -278,7 +280,7 @@ cdef class Batches:
                 return False
             done += n
         if self.rule is not None:
-            self.rule.step()
+            self.rule.step(self.work.run.threads)
         self.position += rows
         self.rows_done += rows
         self.steps += 1
@@ -297,7 +299,7 @@ cdef class Batches:
         cdef double value
         cdef const void *here = NULL
         if self.order_at == NULL:
-            here = self.x.in_place(first, self.network.itemsize)
+            here = in_place(&self.x.rows, first, self.network.itemsize)
         if here != NULL:
             run.value[0] = <void *>here
         else:

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from cnet import losses, optimizers, training
 from cnet import metrics as _metrics
-from cnet._core.training import Rule
+from cnet._core.training import Batches, Rule
 from cnet.arrays import Array
 from cnet.assembly import Built, check_dtype, check_layers, layer_names, plan, row_shape
 from cnet.data import as_array, as_rows
@@ -48,6 +48,7 @@ class Assembled:
         "_names",
         "_rule",
         "_seed",
+        "_step",
         "_training",
         "history",
         "passes",
@@ -75,6 +76,8 @@ class Assembled:
         self._built: Built | None = None
         self._compiled: training.Compiled | None = None
         self._rule: Rule | None = None
+        # What train_on_batch has bound, kept for the next call.
+        self._step: Batches | None = None
         self._training = threading.Lock()
         given = self.layers[0].inputs_given
         if given is not None:
@@ -163,7 +166,7 @@ class Assembled:
         compiled = training.Compiled(optimizers.get(optimizer), losses.get(loss), metrics)
         if self._built is not None:
             self._built.check_loss(compiled.loss, compiled.metrics)
-        self._compiled, self._rule = compiled, None
+        self._compiled, self._rule, self._step = compiled, None, None
         return self
 
     @property

@@ -128,8 +128,10 @@ def check_range(rows: Array, what: str, dtype: str, scale: float) -> None:
     ------
     NonFiniteError
     """
+    if rows.dtype.kind != "f" or (rows.dtype == dtype and abs(scale) <= 1):
+        return
     limit = float(np.finfo(dtype).max) / max(abs(scale), 1.0)
-    if rows.dtype.kind != "f" or limit >= float(np.finfo(rows.dtype).max):
+    if limit >= float(np.finfo(rows.dtype).max):
         return
     if rows.max() > limit or rows.min() < -limit:  # no temporary array of the size of rows
         row, column = np.argwhere(np.abs(rows) > limit)[0]

@@ -151,7 +151,12 @@ class Sequential(Assembled):
         with self.training_alone():
             with self.building_for(x):
                 data = training.prepare(self, x, y, sample_weight)
-            work = training.batches(self, data, data.rows, self.rule)
+            work = self._step
+            if work is None or work.batch_size < data.rows:
+                work = self._step = training.batches(self, data, data.rows, self.rule)
+            else:
+                work.threads = get_threads()
+                work.bind(data.x, data.targets, data.weights)
             work.begin()
             work.reset_sums()
             if not work.run(1):

@@ -55,6 +55,8 @@ def resolve(threads: int | str | None) -> int:
     """
     if threads is None:
         return _threads
+    if type(threads) is int and 0 < threads <= MOST:  # without a call, for one-row predictions
+        return threads
     if isinstance(threads, str):
         if threads != "auto":
             raise ValueError(f'threads must be a number of threads or "auto", got {threads!r}')

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -47,7 +47,7 @@ class Compiled(Description):
     metrics: tuple[str, ...]
 
 
-class Dataset(Description, eq=False):
+class Dataset(NamedTuple):
     """Rows, targets and weights, checked and ready to be read."""
 
     x: Source

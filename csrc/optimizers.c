@@ -102,7 +102,7 @@ void cnet_update(const cnet_kernels *kernels, int optimizer, size_t n, const dou
                  const void *g, void *p, void *const *state, int threads)
 {
     const update u = {kernels, optimizer, n, h, g, p, state};
-    if (threads < 2 || n < 2 * CNET_PART)
+    if (threads < 2 || n < 8 * CNET_PART)
         kernels->update[optimizer](n, h, g, p, state[0], state[1], state[2]);
     else
         cnet_pool_run(threads, (n + CNET_PART - 1) / CNET_PART, update_part, &u, NULL);

@@ -3,8 +3,9 @@
  * The path is chosen by the shape of the whole product, so that the number of threads changes no bit
  * of what comes out. */
 
-/* Multiplications that are worth a thread's while: some 40 us, which it may take to wake one up. */
-#define CNET_PART_FROM 2e6
+/* Multiplications that make a part, some 80 us of work; a product of fewer than four is left to one
+ * thread, since waking another up may take as long as it saves. */
+#define CNET_PART_FROM 4e6
 
 typedef struct F(product) {
     size_t M, N, K;
@@ -45,7 +46,7 @@ static size_t F(choose_parts)(F(product) * p, int threads)
     size_t parts = 4 * (size_t)threads, step;
     if (p->path == F(BLAS))
         parts = side / 512;
-    else if (threads < 2 || work < 2 * CNET_PART_FROM)
+    else if (threads < 2 || work < 4 * CNET_PART_FROM)
         parts = 1;
     else if (work < (double)parts * CNET_PART_FROM)
         parts = (size_t)(work / CNET_PART_FROM);

@@ -150,6 +150,7 @@ cdef class Batches:
     cdef Source targets
     cdef Source weights
     cdef object labels
+    cdef str target_kind
     cdef object order
     cdef object metric_ids
     cdef object target_buffer
@@ -178,46 +179,67 @@ cdef class Batches:
                   size_t batch_size, str loss, double parameter, double smoothing,
                   bint mean_over_columns, bint merged, metrics=(), Rule rule=None, int threads=1):
         cdef size_t item = network.itemsize
-        self.network, self.rule, self.x, self.weights = network, rule, x, weights
-        self.rows = self.position = x.rows.rows
-        if batch_size < 1 or not self.rows:
-            raise ValueError(f"batch_size is {batch_size} and x has {self.rows} rows; both must be positive")
-        expect_shape("x", x.shape, (self.rows, network.inputs))
-        if weights is not None:
-            expect_shape("weights", weights.shape, (self.rows, 1))
-        self.batch_size = min(batch_size, self.rows)
+        self.network, self.rule = network, rule
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}; it must be positive")
         self.loss = cnet_loss(losses.find(loss), parameter, smoothing)
+        self.target_kind = LOSSES[loss]
+        self.columns = {"LABELS": 1, "HALF": network.outputs // 2, "MATRIX": network.outputs}[self.target_kind]
+        self.bind(x, targets, weights)
+        self.batch_size = min(batch_size, self.rows)
         self.mean_over_columns = mean_over_columns
         # The root in rmse is over the whole batch: it cannot be put together from pieces.
         self.piece = self.batch_size if loss == "rmse" else min(self.batch_size, PIECE_ROWS)
         self.work = Workspace(network, self.piece, rule is not None)
         self.work.run.merged = merged
         self.work.run.threads = threads
-        if LOSSES[loss] == "LABELS":
-            self.labels = np.ascontiguousarray(targets, np.int64)
-            expect_indices("targets", self.labels, self.rows, network.outputs)
-            self.labels_at = <const int64_t *>address(self.labels)
-            self.columns = 1
-        else:
-            self.targets = targets
-            self.columns = network.outputs // 2 if LOSSES[loss] == "HALF" else network.outputs
-            expect_shape("targets", self.targets.shape, (self.rows, self.columns))
         self.target_buffer = aligned_zeros(self.piece * (self.columns * max(item, 8) + item) + 64)
         self.target_at = <char *>address(self.target_buffer)
         self.weight_at = self.target_at + self.piece * self.columns * max(item, 8)
         self.metric_count = len(metrics)
         for metric in metrics:
-            if METRICS.get(metric) != LOSSES[loss]:
+            if METRICS.get(metric) != self.target_kind:
                 raise ValueError(f"metric {metric!r} is unknown or does not fit the targets of {loss!r}")
         self.metric_ids = np.array([METRIC_NAMES.index(m) for m in metrics] or [0], np.intc)
         self.metric_ids_at = <int *>address(self.metric_ids)
         self.metric_sums = np.zeros((max(self.metric_count, 1), 2))
         self.metric_sums_at = <double *>address(self.metric_sums)
 
+    def bind(self, Source x not None, targets, Source weights):
+        """Go on with other rows; the arguments are those of the constructor.
+
+        The memory stays: batches have no more rows than before. `begin` comes next.
+        """
+        cdef size_t rows = x.rows.rows
+        labels = None
+        if not rows:
+            raise ValueError("x has no rows")
+        expect_shape("x", x.shape, (rows, self.network.inputs))
+        if weights is not None:
+            expect_shape("weights", weights.shape, (rows, 1))
+        if self.target_kind == "LABELS":
+            labels = np.ascontiguousarray(targets, np.int64)
+            expect_indices("targets", labels, rows, self.network.outputs)
+        else:
+            expect_shape("targets", (<Source?>targets).shape, (rows, self.columns))
+        self.x, self.weights, self.labels = x, weights, labels
+        self.targets = None if labels is not None else targets
+        self.labels_at = NULL if labels is None else <const int64_t *>address(labels)
+        self.rows = self.position = rows
+
     @property
     def nbytes(self):
         """Memory of the workspace, in bytes."""
         return self.work.nbytes + self.target_buffer.nbytes
+
+    @property
+    def threads(self):
+        """How many may work on a batch."""
+        return self.work.run.threads
+
+    @threads.setter
+    def threads(self, int threads):
+        self.work.run.threads = threads
 
     def begin(self, order=None):
         """Start a pass over all rows, as they lie or in an order.

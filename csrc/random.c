@@ -23,12 +23,23 @@ static void philox(uint64_t seed, uint32_t block, uint32_t purpose, uint64_t ste
     out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
 }
 
-/* The i-th 64-bit draw. A block gives two; beyond 2^32 blocks the purpose's upper half counts on. */
+/* The block that has the draws 2 i and 2 i + 1; beyond 2^32 the purpose's upper half counts on. */
+static void block(uint64_t seed, uint32_t purpose, uint64_t step, uint64_t i, uint32_t word[4])
+{
+    philox(seed, (uint32_t)i, purpose | (uint32_t)(i >> 32) << 8, step, word);
+}
+
+/* The i-th 64-bit draw, out of its block. */
+static uint64_t half(const uint32_t word[4], uint64_t i)
+{
+    return i & 1 ? (uint64_t)word[3] << 32 | word[2] : (uint64_t)word[1] << 32 | word[0];
+}
+
 static uint64_t draw(uint64_t seed, uint32_t purpose, uint64_t step, uint64_t i)
 {
     uint32_t word[4];
-    philox(seed, (uint32_t)(i >> 1), purpose | (uint32_t)(i >> 33) << 8, step, word);
-    return i & 1 ? (uint64_t)word[3] << 32 | word[2] : (uint64_t)word[1] << 32 | word[0];
+    block(seed, purpose, step, i >> 1, word);
+    return half(word, i);
 }
 
 /* The middle of one of 2^53 equal parts of (0, 1): never 0, never 1. */
@@ -112,11 +123,15 @@ void cnet_random_truncated(uint64_t seed, uint32_t purpose, uint64_t step, doubl
 
 void cnet_random_order(uint64_t seed, uint32_t purpose, uint64_t step, size_t n, int64_t *out)
 {
+    uint32_t word[4];
     for (size_t i = 0; i < n; i++)
         out[i] = (int64_t)i;
+    block(seed, purpose, step, n >> 1, word);
     /* The remainder of 64 random bits favours no index by more than n / 2^64. */
     for (size_t i = n; i > 1; i--) {
-        const size_t j = (size_t)(draw(seed, purpose, step, i) % i);
+        if (i & 1) /* counting down, an odd draw is the first one of its block */
+            block(seed, purpose, step, i >> 1, word);
+        const size_t j = (size_t)(half(word, i) % i);
         const int64_t last = out[i - 1];
         out[i - 1] = out[j];
         out[j] = last;

@@ -43,6 +43,7 @@ MODULES = [
     "optimizers",
     "sources",
     "network",
+    "rules",
     "training",
 ]
 # What Cython's modules have in common (memoryviews above all) is compiled once, into this one.

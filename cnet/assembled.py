@@ -11,7 +11,8 @@ from typing import Any, Self
 
 from cnet import losses, optimizers, training
 from cnet import metrics as _metrics
-from cnet._core.training import Batches, Rule
+from cnet._core.rules import Rule
+from cnet._core.training import Batches
 from cnet.arrays import Array
 from cnet.assembly import Built, check_dtype, check_layers, layer_names, plan, row_shape
 from cnet.data import as_array, as_rows

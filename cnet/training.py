@@ -11,8 +11,9 @@ import numpy as np
 
 from cnet import metrics as _metrics
 from cnet._core.kernels import random_order
+from cnet._core.rules import Rule
 from cnet._core.sources import Source
-from cnet._core.training import Batches, Rule
+from cnet._core.training import Batches
 from cnet.arrays import Array
 from cnet.data import as_array, as_rows, as_targets, as_weights, check_finite, check_range
 from cnet.description import Description

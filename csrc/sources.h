@@ -35,3 +35,61 @@ static inline float cnet_from_half(uint16_t h)
     return f;
 }
 #endif
+
+#ifdef T
+
+/* An array of records may have its numbers at any address: memcpy reads them there. */
+#define CNET_ROW(name, type, load)                                                               \
+    CNET_INLINE T F(load_##name)(const char *at)                                                 \
+    {                                                                                            \
+        type value;                                                                              \
+        memcpy(&value, at, sizeof value);                                                        \
+        return (T)load(value);                                                                   \
+    }                                                                                            \
+    static void F(gather_##name)(size_t n, const char *from, ptrdiff_t stride, T scale, T *out)  \
+    {                                                                                            \
+        if (stride == (ptrdiff_t)sizeof(type)) {                                                 \
+            for (size_t i = 0; i < n; i++)                                                       \
+                out[i] = scale * F(load_##name)(from + i * sizeof(type));                        \
+            return;                                                                              \
+        }                                                                                        \
+        for (size_t i = 0; i < n; i++)                                                           \
+            out[i] = scale * F(load_##name)(from + (ptrdiff_t)i * stride);                       \
+    }
+CNET_SOURCES(CNET_ROW)
+#undef CNET_ROW
+
+/* A row of whole elements, without a call where it is short. */
+CNET_INLINE void F(copy_row)(size_t bytes, const char *from, char *to)
+{
+    if (bytes > 256) {
+        memcpy(to, from, bytes);
+        return;
+    }
+    for (; bytes >= 32; bytes -= 32, from += 32, to += 32)
+        memcpy(to, from, 32);
+    for (; bytes; bytes -= sizeof(T), from += sizeof(T), to += sizeof(T))
+        memcpy(to, from, sizeof(T));
+}
+
+static void F(gather)(const cnet_source *source, const int64_t *index, size_t first, size_t count,
+                      void *out)
+{
+    typedef void (*row_function)(size_t, const char *, ptrdiff_t, T, T *);
+#define CNET_ROW(name, ...) F(gather_##name),
+    static const row_function rows[] = {CNET_SOURCES(CNET_ROW)};
+#undef CNET_ROW
+    const int plain = source->type == (sizeof(T) == 4 ? CNET_SOURCE_f32 : CNET_SOURCE_f64)
+                      && source->column_stride == (ptrdiff_t)sizeof(T) && source->scale == 1;
+    const size_t n = source->columns;
+    for (size_t i = 0; i < count; i++) {
+        const size_t row = index ? (size_t)index[first + i] : first + i;
+        const char *from = source->data + (ptrdiff_t)row * source->row_stride;
+        if (plain)
+            F(copy_row)(n * sizeof(T), from, (char *)((T *)out + i * n));
+        else
+            rows[source->type](n, from, source->column_stride, (T)source->scale, (T *)out + i * n);
+    }
+}
+
+#endif

@@ -83,3 +83,56 @@ def test_a_single_logit_counts_from_zero():
     assert net.predict_classes(x).tolist() == [0, 1, 1]
     with pytest.raises(ValueError, match="from_logits=True; use a sigmoid layer"):
         net.compile("sgd", cnet.losses.BinaryCrossentropy(from_logits=True), ["accuracy"])
+
+
+def test_every_batch_has_its_learning_rate():
+    """Three steps of plain gradient descent with rates 0, 1, 0 move as one step with rate 1."""
+    x, y = np.eye(3, dtype=np.float32), np.full((3, 1), 2, np.float32)
+
+    def weights(rates):
+        net = cnet.Sequential([cnet.Dense(1, use_bias=False)], seed=1).build(3)
+        net.compile(cnet.SGD(0.5), "mse")
+        before = net.get_weights()[0].copy()
+        work = Batches(
+            net.built.core, Source(x), Source(y), None, 1, "mse", 0.0, 0.0, True, False, (), net.rule
+        )
+        work.begin()
+        assert work.run(3, rates)
+        assert net.learning_rate == (0.5 if rates is None else rates[-1])
+        return before, net.get_weights()[0]
+
+    before, after = weights(np.array([0.0, 1.0, 0.0]))
+    np.testing.assert_allclose((after - before).ravel(), [0, 2 * (2 - before[1, 0]), 0], rtol=1e-6)
+    before, after = weights(None)
+    np.testing.assert_allclose(after, before + 0.5 * 2 * (2 - before), rtol=1e-6)
+
+
+def test_rates_that_do_not_fit_are_refused(core):
+    work = batches(core)
+    work.begin()
+    with pytest.raises(ValueError, match="there is no rule"):
+        work.run(2, np.ones(2))
+    with pytest.raises(ValueError, match="rates has shape"):
+        work.run(2, np.ones(3))
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_outputs_are_collected_at_the_rows_own_places(core, ordered):
+    x = np.random.default_rng(0).standard_normal((ROWS, INPUTS)).astype(np.float32)
+    outputs = np.full((ROWS, CLASSES), np.nan, np.float32)
+    work = Batches(
+        core, Source(x), np.arange(ROWS) % CLASSES, None, 4, "sparse_categorical_crossentropy_logits",
+        0.0, 0.0, False, True, outputs=outputs,
+    )  # fmt: skip
+    work.begin(np.array([3, 0, 5, 1, 4, 2]) if ordered else None)
+    assert work.run(10)
+    np.testing.assert_allclose(outputs, core.predict(x), rtol=1e-5)
+
+
+def test_outputs_of_another_shape_are_refused(core):
+    with pytest.raises(ValueError, match="out must be"):
+        Batches(
+            core, Source(np.ones((ROWS, INPUTS), np.float32)), np.zeros(ROWS, np.int64), None, 2,
+            "sparse_categorical_crossentropy", 0.0, 0.0, False, False,
+            outputs=np.empty((ROWS, CLASSES + 1), np.float32),
+        )  # fmt: skip

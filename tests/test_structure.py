@@ -25,7 +25,7 @@ MODULES = [
 ]  # fmt: skip
 CORE = [
     "csrc", "kernels", "activations", "sources", "losses", "optimizers", "dense", "network",
-    "training",
+    "rules", "training",
 ]  # fmt: skip
 # What may be imported besides, when the package is: Python's own modules and NumPy.
 HEAVY = ("scipy_openblas32", "matplotlib", "pandas", "polars", "torch", "json", "dataclasses")

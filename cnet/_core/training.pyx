@@ -8,12 +8,14 @@ import numpy as np
 
 from libc.math cimport isfinite
 from libc.stdint cimport int64_t
+from libc.string cimport memcpy
 
-from cnet._core cimport losses, optimizers
-from cnet._core.csrc cimport CNET_HYPER, CNET_SETTINGS, cnet_kernels, cnet_loss, cnet_run
-from cnet._core.kernels cimport expect_shape, prepare, update
-from cnet._core.kernels import LOSSES, METRICS, OPTIMIZERS
+from cnet._core cimport losses
+from cnet._core.csrc cimport cnet_kernels, cnet_loss, cnet_run
+from cnet._core.kernels cimport expect_shape
+from cnet._core.kernels import LOSSES, METRICS
 from cnet._core.network cimport Network, Workspace, address, aligned_zeros
+from cnet._core.rules cimport Rule
 from cnet._core.sources cimport Source, in_place
 
 cdef tuple METRIC_NAMES = tuple(METRICS)
@@ -30,70 +32,6 @@ cdef int expect_indices(str name, array, size_t count, size_t limit) except -1:
             f"got {array.dtype} of shape {array.shape}"
         )
     return 0
-
-
-cdef class Rule:
-    """An update rule with its settings and states for one network.
-
-    Parameters
-    ----------
-    network : Network
-    name : str
-        A name of `cnet._core.kernels.OPTIMIZERS`.
-    settings : (7,) float64 array
-        See csrc/optimizers.h. May be written between steps, such as the learning rate in [0].
-    fill : float
-        What the first state starts with (AdaGrad's accumulator).
-
-    Attributes
-    ----------
-    running : (3,) float64 array
-        Steps taken and running products.
-    states : (s, size) array
-        Per parameter.
-    """
-
-    cdef Network network
-    cdef readonly str name
-    cdef int which
-    cdef readonly object settings
-    cdef readonly object running
-    cdef readonly object states
-    cdef double *settings_at
-    cdef double *running_at
-    cdef Py_ssize_t size
-    cdef void *state_at[3]
-
-    def __cinit__(self, Network network not None, str name, settings, double fill=0.0):
-        cdef int i
-        cdef Py_ssize_t count
-        self.network = network
-        self.name = name
-        self.which = optimizers.find(name)
-        self.settings = np.array(settings, np.float64)
-        if self.settings.shape != (CNET_SETTINGS,):
-            raise ValueError(f"settings has shape {self.settings.shape}, expected {(CNET_SETTINGS,)}")
-        self.running = np.array([0.0, 1.0, 1.0])
-        self.settings_at = <double *>address(self.settings)
-        self.running_at = <double *>address(self.running)
-        count, self.size = OPTIMIZERS[name], network.parameters.size
-        flat = aligned_zeros(count * self.size * network.itemsize).view(network.parameters.dtype)
-        self.states = flat.reshape(count, self.size)
-        for i in range(count):
-            self.state_at[i] = <char *>address(flat) + i * self.size * network.itemsize
-        if fill and count:
-            self.states[0] = fill
-
-    cdef void step(self, int threads) noexcept nogil:
-        cdef double h[CNET_HYPER]
-        prepare(self.which, self.settings_at, self.running_at, h)
-        update(self.network.kernels, self.which, self.size, h, self.network.gradients_at,
-               self.network.parameters_at, self.state_at, threads)
-
-    def apply(self, int threads=1):
-        """One step from the network's gradients."""
-        with nogil:
-            self.step(threads)
 
 
 cdef class Batches:
@@ -121,6 +59,9 @@ cdef class Batches:
         Train with it; without one, only evaluate.
     threads : int
         That may work on a batch; changes no bit of the results.
+    outputs : (N, outputs) array, optional
+        C-contiguous, of the network's dtype: receives every row's outputs, at the row's own place,
+        as they were before the step.
 
     Raises
     ------
@@ -150,6 +91,8 @@ cdef class Batches:
     cdef Source targets
     cdef Source weights
     cdef object labels
+    cdef object outputs
+    cdef char *outputs_at
     cdef str target_kind
     cdef object order
     cdef object metric_ids
@@ -177,7 +120,8 @@ cdef class Batches:
 
     def __cinit__(self, Network network not None, Source x not None, targets, Source weights,
                   size_t batch_size, str loss, double parameter, double smoothing,
-                  bint mean_over_columns, bint merged, metrics=(), Rule rule=None, int threads=1):
+                  bint mean_over_columns, bint merged, metrics=(), Rule rule=None, int threads=1,
+                  outputs=None):
         cdef size_t item = network.itemsize
         self.network, self.rule = network, rule
         if batch_size < 1:
@@ -193,6 +137,9 @@ cdef class Batches:
         self.work = Workspace(network, self.piece, rule is not None)
         self.work.run.merged = merged
         self.work.run.threads = threads
+        self.outputs = outputs
+        if outputs is not None:
+            self.outputs_at = <char *>network.address_of_result(outputs, self.rows)
         self.target_buffer = aligned_zeros(self.piece * (self.columns * max(item, 8) + item) + 64)
         self.target_at = <char *>address(self.target_buffer)
         self.weight_at = self.target_at + self.piece * self.columns * max(item, 8)
@@ -208,7 +155,8 @@ cdef class Batches:
     def bind(self, Source x not None, targets, Source weights):
         """Go on with other rows; the arguments are those of the constructor.
 
-        The memory stays: batches have no more rows than before. `begin` comes next.
+        The memory stays: batches have no more rows than before. `begin` comes next. Outputs are not
+        collected any more.
         """
         cdef size_t rows = x.rows.rows
         labels = None
@@ -226,6 +174,7 @@ cdef class Batches:
         self.targets = None if labels is not None else targets
         self.labels_at = NULL if labels is None else <const int64_t *>address(labels)
         self.rows = self.position = rows
+        self.outputs, self.outputs_at = None, NULL
 
     @property
     def nbytes(self):
@@ -266,8 +215,14 @@ cdef class Batches:
         self.loss_sum = 0
         self.metric_sums[:] = 0
 
-    def run(self, Py_ssize_t batches):
+    def run(self, Py_ssize_t batches, const double[::1] rates=None):
         """Do up to so many batches.
+
+        Parameters
+        ----------
+        batches : int
+        rates : (batches,) float64 array, optional
+            The learning rate of each; the rule keeps the last one used.
 
         Returns
         -------
@@ -277,10 +232,16 @@ cdef class Batches:
         """
         cdef bint good = True
         cdef Py_ssize_t i
+        if rates is not None:
+            expect_shape("rates", (rates.shape[0],), (batches,))
+            if self.rule is None:
+                raise ValueError("rates are for training, and there is no rule")
         with nogil:
             for i in range(batches):
                 if self.position >= self.rows:
                     break
+                if rates is not None:
+                    self.rule.settings_at[0] = rates[i]
                 good = self.batch()
                 if not good:
                     break
@@ -346,12 +307,20 @@ cdef class Batches:
             return value
         if self.rule is not None:
             self.network.backward_ops(run)
-        if self.metric_count:
+        if self.metric_count or self.outputs_at != NULL:
             self.network.finish_linked(run)
             for i in range(self.metric_count):
                 kernels.metric[self.metric_ids_at[i]](n, self.network.outputs, y, self.target_at,
                                                           weight, self.metric_sums_at + 2 * i)
+            if self.outputs_at != NULL:
+                self.keep_outputs(first, n, <const char *>y)
         return value
+
+    cdef void keep_outputs(self, size_t first, size_t n, const char *y) noexcept nogil:
+        cdef size_t size = self.network.outputs * self.network.itemsize, i, row
+        for i in range(n):
+            row = first + i if self.order_at == NULL else <size_t>self.order_at[first + i]
+            memcpy(self.outputs_at + row * size, y + i * size, size)
 
     def first_nonfinite_slot(self):
         """(slot, row of the batch) of the first value of the last batch that is not finite, or None."""

@@ -1,12 +1,25 @@
 """cnet: dense neural networks on a CPU, compiled backpropagation in one small wheel."""
 
-from cnet import activations, datasets, initializers, losses, metrics, optimizers
+from cnet import (
+    activations,
+    callbacks,
+    datasets,
+    initializers,
+    losses,
+    metrics,
+    optimizers,
+    regularizers,
+    schedules,
+)
+from cnet.callbacks import EarlyStopping
 from cnet.errors import CnetError, FileFormatError, NonFiniteError, NotBuiltError, ShapeError
 from cnet.history import History
 from cnet.info import info
 from cnet.io import load, save
 from cnet.layers import Activation, Dense, Flatten
 from cnet.model import Sequential
+from cnet.noise import Dropout, GaussianDropout, GaussianNoise
+from cnet.norms import BatchNormalization, LayerNormalization
 from cnet.optimizers import (
     SGD,
     AdaDelta,
@@ -19,6 +32,7 @@ from cnet.optimizers import (
     Nadam,
     RMSprop,
 )
+from cnet.range_test import find_learning_rate
 from cnet.threads import get_threads, set_threads
 from cnet.version import __version__
 
@@ -31,11 +45,17 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "BatchNormalization",
     "CnetError",
     "Dense",
+    "Dropout",
+    "EarlyStopping",
     "FileFormatError",
     "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
     "History",
+    "LayerNormalization",
     "Lion",
     "Nadam",
     "NonFiniteError",
@@ -45,7 +65,9 @@ __all__ = [
     "ShapeError",
     "__version__",
     "activations",
+    "callbacks",
     "datasets",
+    "find_learning_rate",
     "get_threads",
     "info",
     "initializers",
@@ -53,6 +75,8 @@ __all__ = [
     "losses",
     "metrics",
     "optimizers",
+    "regularizers",
     "save",
+    "schedules",
     "set_threads",
 ]

@@ -13,7 +13,7 @@ from cnet import losses, optimizers, training
 from cnet import metrics as _metrics
 from cnet._core.rules import Rule
 from cnet._core.training import Batches
-from cnet.arrays import Array
+from cnet.arrays import Array, Floats
 from cnet.assembly import Built, check_dtype, check_layers, layer_names, plan, row_shape
 from cnet.data import as_array, as_rows
 from cnet.errors import (
@@ -27,8 +27,10 @@ from cnet.errors import (
 from cnet.history import History
 from cnet.layers import Layer
 from cnet.losses import Loss
+from cnet.metrics import MetricLike
 from cnet.optimizers import Optimizer
 from cnet.program import Program
+from cnet.rates import RateLike, Schedule
 from cnet.summary import summary_table
 
 
@@ -45,8 +47,10 @@ class Assembled:
         "_built",
         "_compiled",
         "_dtype",
+        "_frozen",
         "_layers",
         "_names",
+        "_rates",
         "_rule",
         "_seed",
         "_step",
@@ -77,6 +81,9 @@ class Assembled:
         self._built: Built | None = None
         self._compiled: training.Compiled | None = None
         self._rule: Rule | None = None
+        self._frozen: frozenset[str] = frozenset()
+        # A schedule, and its rates from some step on, for Sequential._next_rate.
+        self._rates: tuple[Schedule, int, Floats] | None = None
         # What train_on_batch has bound, kept for the next call.
         self._step: Batches | None = None
         self._training = threading.Lock()
@@ -137,7 +144,7 @@ class Assembled:
         self,
         optimizer: str | Optimizer = "adam",
         loss: str | Loss = "mse",
-        metrics: Sequence[str] = (),
+        metrics: MetricLike | Sequence[MetricLike] = (),
     ) -> Self:
         """Say how to train. Calling it again starts the optimizer afresh and keeps the weights.
 
@@ -145,9 +152,12 @@ class Assembled:
         ----------
         optimizer : str or Optimizer
         loss : str or Loss
-        metrics : sequence of str
+        metrics : str, Score, callable, or a sequence of them
             Counted in the compiled loop: "accuracy", "binary_accuracy", "categorical_accuracy",
-            "sparse_accuracy", "mse", "rmse", "mae".
+            "sparse_accuracy", "mse", "rmse", "mae". Computed at the end of an epoch from the
+            outputs of all its rows, which takes memory for them: the other names of
+            `cnet.metrics.names()`, objects such as `cnet.metrics.F1("micro")`, and functions
+            f(y_true, y_pred) -> float (see `cnet.metrics.CustomMetric`).
 
         Returns
         -------
@@ -157,14 +167,13 @@ class Assembled:
         Raises
         ------
         ValueError, TypeError
-            For unknown names, or a loss that does not fit the last layer.
+            For unknown names, a loss that does not fit the last layer, a metric that does not fit
+            the loss, or two figures of one name.
         """
-        metrics = [metrics] if isinstance(metrics, str) else metrics
-        metrics = check_sequence("metrics", metrics, "['accuracy']")
-        for name in metrics:
-            if name not in _metrics.names():
-                raise unknown("metric", name, _metrics.names())
-        compiled = training.Compiled(optimizers.get(optimizer), losses.get(loss), metrics)
+        if isinstance(metrics, str) or callable(metrics):
+            metrics = [metrics]
+        checked = _metrics.check(check_sequence("metrics", metrics, "['accuracy']"))
+        compiled = training.Compiled(optimizers.get(optimizer), losses.get(loss), checked)
         if self._built is not None:
             self._built.check_loss(compiled.loss, compiled.metrics)
         self._compiled, self._rule, self._step = compiled, None, None
@@ -189,18 +198,30 @@ class Assembled:
     def learning_rate(self) -> float:
         """The optimizer's learning rate. Writing it changes the next step and nothing else.
 
+        Where a schedule says it, it reads as the rate of the last step (of the first, before
+        that). A number that is written then takes the schedule's place until `compile`; a schedule
+        or a function may be written too, and goes on from the number of steps done so far.
+
         Raises
         ------
         NotBuiltError
             Before `build` and `compile`.
         ValueError, TypeError
-            For what is no finite number of at least 0.
+            For what is no finite number of at least 0, schedule or function.
         """
-        return float(self.rule.settings[0])
+        rule, schedule = self.rule, self.compiled.optimizer.schedule
+        if schedule is not None and rule.running[0] == 0:
+            return float(schedule(0))
+        return float(rule.settings[0])
 
     @learning_rate.setter
-    def learning_rate(self, value: float) -> None:
-        self.rule.settings[0] = check_number("learning_rate", value, 0)
+    def learning_rate(self, value: RateLike) -> None:
+        rule, optimizer = self.rule, self.compiled.optimizer
+        if optimizer.schedule is not None or callable(value):
+            optimizer = optimizer.replace(learning_rate=value)
+            self._compiled = self.compiled.replace(optimizer=optimizer)
+        if not callable(value):
+            rule.settings[0] = check_number("learning_rate", value, 0)
 
     @contextmanager
     def training_alone(self) -> Iterator[None]:
@@ -262,8 +283,16 @@ class Assembled:
     def rule(self) -> Rule:
         """The update rule with its state."""
         if self._rule is None:
-            optimizer = self.compiled.optimizer
-            self._rule = Rule(self.built.core, optimizer.rule, optimizer.settings(), optimizer.fill)
+            optimizer, built = self.compiled.optimizer, self.built
+            self._rule = Rule(
+                built.core,
+                optimizer.rule,
+                optimizer.settings(),
+                optimizer.fill,
+                [(p.offset, p.size) for p in built.program.parameters],
+                optimizer.clip,
+            )
+            self._apply_freezing(self._rule)
         return self._rule
 
     @property
@@ -283,25 +312,82 @@ class Assembled:
         """{name: array} of the gradients, as `parameters`."""
         return MappingProxyType(self.built.gradients)
 
+    @property
+    def buffers(self) -> MappingProxyType[str, Array]:
+        """{name: array} of moving means and variances, such as "batch_normalization_1.moving_mean".
+
+        The network's own memory. Training moves them; they have no gradients.
+        """
+        return MappingProxyType(self.built.buffers)
+
     def get_weights(self) -> list[Array]:
-        """Return copies of all parameters, in their order."""
-        return [values.copy() for values in self.parameters.values()]
+        """Return copies of all parameters, then of all buffers, in their order."""
+        return [values.copy() for values in (self.built.parameters | self.built.buffers).values()]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
-        """Replace all parameters, in their order; nothing changes if one does not fit.
+        """Replace all parameters, then all buffers; nothing changes if one does not fit.
 
         Raises
         ------
         ShapeError
             For another number of arrays, or another shape of one.
         """
-        names = list(self.parameters)
+        names = [*self.built.parameters, *self.built.buffers]
         weights = check_sequence("weights", weights, "net.get_weights()")
         if len(weights) != len(names):
             raise ShapeError(
                 f"got {len(weights)} arrays, expected {len(names)}: {', '.join(names)}"
             )
         self.built.set_arrays(dict(zip(names, weights, strict=True)))
+
+    # ---- freezing --------------------------------------------------------------------------------
+
+    @property
+    def frozen(self) -> tuple[str, ...]:
+        """Names of the layers that training leaves as they are."""
+        return tuple(name for name in self._names if name in self._frozen)
+
+    def freeze(self, *layers: str) -> None:
+        """Have training leave the weights of some layers as they are; of all, if none is named.
+
+        The gradients are still computed, and the optimizer's state of these weights stays too.
+        Frozen weights do not count in a norm that gradients are cut by.
+
+        Parameters
+        ----------
+        *layers : str
+            Names, as in `parameters` before the dot and in `summary`.
+
+        Raises
+        ------
+        ValueError
+            For an unknown name; nothing changes then.
+        """
+        self._frozen |= self._named(layers)
+        if self._rule is not None:
+            self._apply_freezing(self._rule)
+
+    def unfreeze(self, *layers: str) -> None:
+        """Have training change the weights of some layers again; of all, if none is named.
+
+        Raises
+        ------
+        ValueError
+            For an unknown name; nothing changes then.
+        """
+        self._frozen -= self._named(layers)
+        if self._rule is not None:
+            self._apply_freezing(self._rule)
+
+    def _named(self, layers: Sequence[str]) -> frozenset[str]:
+        for name in layers:
+            if name not in self._names:
+                raise unknown("layer", name, self._names)
+        return frozenset(layers or self._names)
+
+    def _apply_freezing(self, rule: Rule) -> None:
+        owners = [p.name.rpartition(".")[0] for p in self.built.program.parameters]
+        rule.freeze([owner in self._frozen for owner in owners])
 
     def summary(self) -> None:
         """Print a table: layer, output shape, parameters, memory."""

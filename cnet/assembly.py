@@ -32,6 +32,8 @@ class Built:
         The compiled one; see `cnet._core.network`.
     parameters, gradients : dict of str to array
         Views of the core's arena.
+    buffers : dict of str to array
+        Views of the core's buffers: moving means and variances.
     """
 
     def __init__(
@@ -45,9 +47,28 @@ class Built:
         self.shape = row_shape(inputs)
         self.program = program = plan(layers, names, self.shape)
         values = {p.name: _first_values(p, seed, i) for i, p in enumerate(program.parameters)}
-        self.core = Network(dtype, program.widths, program.operations, program.size)
+        penalties = [
+            (p.offset, p.size, *p.regularizer.factors)
+            for p in program.parameters
+            if p.regularizer is not None
+        ]
+        self.core = Network(
+            dtype,
+            program.widths,
+            program.operations,
+            program.size,
+            penalties,
+            seed,
+            program.buffer_size,
+            program.single_slots,
+        )
         self.parameters = self.views(self.core.parameters)
         self.gradients = self.views(self.core.gradients)
+        flat = self.core.buffers
+        self.buffers = {
+            b.name: flat[b.offset : b.offset + b.size].reshape(b.shape) for b in program.buffers
+        }
+        values |= {b.name: _first_values(b, seed, 0) for b in program.buffers}
         self.set_arrays(values)
 
     def views(self, flat: Array) -> dict[str, Array]:
@@ -74,11 +95,12 @@ class Built:
         rows = [row for row in self.program.rows if row.kind != "Flatten"]
         for row, operation in zip(rows, self.program.operations, strict=True):
             if slot in (operation["y"], operation["z"]):
-                return f"{row.name} ({row.kind}, {row.activation})"
+                activation = "" if row.activation is None else f", {row.activation}"
+                return f"{row.name} ({row.kind}{activation})"
         return "the input"
 
     def set_arrays(self, values: dict[str, Any]) -> None:
-        """Replace parameters by name; nothing changes if one does not fit.
+        """Replace parameters and buffers by name; nothing changes if one does not fit.
 
         Raises
         ------
@@ -88,18 +110,40 @@ class Built:
             For an unknown name.
         """
         arrays = {name: as_array(value, name) for name, value in values.items()}
+        places = self.parameters | self.buffers
         for name, array in arrays.items():
-            if name not in self.parameters:
-                raise unknown("parameter", name, self.parameters)
-            expected = self.parameters[name].shape
+            if name not in places:
+                raise unknown("parameter", name, places)
+            expected = places[name].shape
             if array.shape != expected:
                 raise ShapeError(
                     f"{name} has shape {expected}, got an array of shape {array.shape}"
                 )
         for name, array in arrays.items():
-            self.parameters[name][...] = array
+            places[name][...] = array
 
-    def check_loss(self, loss: Loss, metric_names: Sequence[str]) -> None:
+    def check_batches(self, rows: int, batch_size: int) -> None:
+        """Refuse to train on a batch of one row where rows are normalised by their batch.
+
+        Raises
+        ------
+        ShapeError
+        """
+        if not self.core.needs_whole_batch or (batch_size > 1 and rows % batch_size != 1):
+            return
+        name = next(o.name for o in self.program.rows if o.kind == "BatchNormalization")
+        why = f"{name} normalises by the variance of a batch, which one row does not have"
+        if batch_size == 1 or rows == 1:
+            raise ShapeError(
+                f"{why}: train on batches of at least 2 rows, or use cnet.LayerNormalization()"
+            )
+        better = next(size for size in range(batch_size + 1, rows + 1) if rows % size != 1)
+        raise ShapeError(
+            f"{why}, and batch_size={batch_size} leaves one of {rows} rows for the last batch of "
+            f"an epoch: use batch_size={better}, or leave a row out"
+        )
+
+    def check_loss(self, loss: Loss, chosen: Sequence[str | metrics.Score]) -> None:
         """Refuse a loss whose meaning the outputs do not have, and metrics that it does not allow.
 
         Raises
@@ -131,8 +175,8 @@ class Built:
                 "loss 'gaussian_nll' needs an even number of outputs (means, then log-variances), "
                 f"but {last} gives {self.outputs}"
             )
-        for name in metric_names:
-            metrics.get(name, loss, self.outputs)
+        for metric in chosen:
+            metrics.get(metric, loss, self.outputs, activation)
 
 
 def plan(layers: Sequence[Layer], names: Sequence[str], shape: tuple[int, ...]) -> Program:

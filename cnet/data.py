@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from cnet._core.sources import Source
-from cnet.arrays import Array
-from cnet.errors import NonFiniteError, ShapeError
+from cnet.arrays import Array, Floats, Integers
+from cnet.errors import NonFiniteError, ShapeError, check_number
 from cnet.losses import Loss
 
 
@@ -246,3 +246,72 @@ def as_weights(values: Any, what: str, rows: int) -> Source | None:
         first = int(np.flatnonzero(array < 0)[0])
         raise ValueError(f"{what}[{first}] is {array[first]}; weights are not negative")
     return source
+
+
+def as_classes(values: Any, what: str, loss: Loss) -> Integers:
+    """Return the class (N,) of every row of targets that `as_targets` has accepted.
+
+    Raises
+    ------
+    ValueError
+        If a row has no class, or not one alone.
+    """
+    array = as_array(values, what)
+    if loss.takes_labels:
+        return np.asarray(array, np.int64)
+    array = array.reshape(len(array), -1)
+    single = loss.name == "binary_crossentropy" and array.shape[1] == 1
+    if not single and loss.name not in ("categorical_crossentropy", "kl_divergence"):
+        raise ValueError(
+            f"class_weight needs one class per row, which loss {loss.name!r} with targets of "
+            f"{array.shape[1]} columns does not have: use sparse_categorical_crossentropy, "
+            "categorical_crossentropy, or binary_crossentropy with one output; sample_weight "
+            "works with every loss"
+        )
+    wrong = ~((array == 0) | (array == 1)).all(axis=1)
+    if not single:
+        wrong |= np.count_nonzero(array, axis=1) != 1
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        expected = "0 or 1" if single else "a single 1 among zeros"
+        raise ValueError(
+            f"class_weight needs one class per row, but {what} at row {row} is "
+            f"{array[row].tolist()}, expected {expected}; use sample_weight for soft targets"
+        )
+    found: Integers = array[:, 0].astype(np.int64) if single else array.argmax(axis=1)
+    return found
+
+
+def as_class_weights(values: Any, classes: Integers, count: int) -> Floats:
+    """Return the weight of every class.
+
+    Parameters
+    ----------
+    values : dict of int to float, or "balanced"
+        Classes that it does not name have weight 1. "balanced" makes all classes that occur count
+        the same, n / (number of these * rows of the class), as scikit-learn's
+        `compute_class_weight` does; one that does not occur has weight 1.
+    classes : (N,) int64 array
+        Of the rows.
+    count : int
+        How many classes there are.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    table = np.ones(count)
+    if isinstance(values, str) and values == "balanced":
+        rows = np.bincount(classes, minlength=count)
+        occurring = rows > 0
+        table[occurring] = len(classes) / (np.count_nonzero(occurring) * rows[occurring])
+        return table
+    if not isinstance(values, Mapping):
+        raise TypeError(
+            f"class_weight must be a dict such as {{0: 1.0, 1: 5.0}} or 'balanced', got {values!r}"
+        )
+    for key, weight in values.items():
+        if isinstance(key, bool) or not isinstance(key, (int, np.integer)) or not 0 <= key < count:
+            raise ValueError(f"class_weight has class {key!r}, but classes are 0..{count - 1}")
+        table[key] = check_number(f"class_weight[{key}]", weight, 0)
+    return table

@@ -17,11 +17,17 @@ class History:
     ----------
     interrupted : bool
         Whether Ctrl-C ended the run; the epoch that it cut short is not listed.
+    stopped : str
+        Why a callback ended the run; "" if none did.
+    restored_epoch : int or None
+        The epoch whose weights `EarlyStopping` has brought back.
     """
 
     def __init__(self, rows: list[dict[str, float]] | None = None) -> None:
         self._rows = list(rows or [])
         self.interrupted = False
+        self.stopped = ""
+        self.restored_epoch: int | None = None
 
     def add(self, row: dict[str, float]) -> None:
         """Append one epoch, in one step: no interruption leaves lists of unequal length."""
@@ -75,6 +81,10 @@ class History:
         ]
         if self.interrupted:
             lines.append("interrupted")
+        if self.stopped:
+            lines.append(f"stopped: {self.stopped}")
+        if self.restored_epoch is not None:
+            lines.append(f"the weights are those of epoch {self.restored_epoch}")
         return "\n".join(lines)
 
     def plot(self, axes: Any = None) -> Any:

@@ -9,12 +9,13 @@ import math
 from abc import ABC, abstractmethod
 from typing import Any
 
-from cnet import activations, initializers
+from cnet import activations, initializers, regularizers
 from cnet.activations import ActivationFunction
 from cnet.description import Description
 from cnet.errors import ShapeError, check_flag, check_integer
 from cnet.initializers import InitializerLike
 from cnet.program import Program, Row
+from cnet.regularizers import RegularizerLike
 
 
 class Layer(Description, ABC, eq=False, kw_only=True):
@@ -76,6 +77,10 @@ class Dense(Layer, eq=False):
         relu6, elu, gelu, silu, mish), LeCun's normal for selu, which is made for it, and Glorot's
         uniform otherwise.
     bias_initializer : the same, (units,)
+    kernel_regularizer : name or regularizer, optional
+        What the size of the weights costs: "l1", "l2", "l1_l2" or `cnet.regularizers.L2(1e-4)`.
+        Part of the loss that `fit` and `evaluate` report.
+    bias_regularizer : the same, for the bias
     name : str, optional
         "dense_1", "dense_2", ... unless given.
 
@@ -91,6 +96,8 @@ class Dense(Layer, eq=False):
     inputs: int | None = None
     kernel_initializer: InitializerLike | None = None
     bias_initializer: InitializerLike = "zeros"
+    kernel_regularizer: RegularizerLike | None = None
+    bias_regularizer: RegularizerLike | None = None
 
     def __post_init__(self) -> None:
         self._set("units", check_integer("units", self.units, 1))
@@ -101,6 +108,8 @@ class Dense(Layer, eq=False):
         if self.kernel_initializer is not None:
             self._set("kernel_initializer", initializers.get(self.kernel_initializer))
         self._set("bias_initializer", initializers.get(self.bias_initializer))
+        for name in ("kernel_regularizer", "bias_regularizer"):
+            self._set(name, regularizers.get(getattr(self, name)))
 
     @property
     def inputs_given(self) -> int | None:
@@ -124,12 +133,16 @@ class Dense(Layer, eq=False):
         if kernel is None:
             kernel = _default_kernel(function)
         weight = program.parameter(
-            f"{name}.weight", (shape[0], self.units), initializers.get(kernel)
+            f"{name}.weight",
+            (shape[0], self.units),
+            initializers.get(kernel),
+            regularizers.get(self.kernel_regularizer),
         )
         bias = None
         if self.use_bias:
             start = initializers.get(self.bias_initializer)
-            bias = program.parameter(f"{name}.bias", (self.units,), start)
+            penalty = regularizers.get(self.bias_regularizer)
+            bias = program.parameter(f"{name}.bias", (self.units,), start, penalty)
         y = program.operation("dense", x, self.units, function, weight, bias)
         parameters = (weight, bias) if bias else (weight,)
         program.rows.append(Row(name, "Dense", (self.units,), parameters, function))
@@ -186,7 +199,7 @@ class Flatten(Layer, eq=False):
         self, program: Program, x: int, shape: tuple[int, ...], name: str
     ) -> tuple[int, tuple[int, ...]]:
         flat = (math.prod(shape),)
-        program.rows.append(Row(name, "Flatten", flat, (), activations.get(None)))
+        program.rows.append(Row(name, "Flatten", flat, (), None))
         return x, flat
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from cnet import training
+from cnet import fitting, training
 from cnet._core.sources import Source
-from cnet.arrays import Array, Integers
+from cnet.arrays import Array, Floats, Integers
 from cnet.assembled import Assembled
 from cnet.data import as_array, as_rows
-from cnet.errors import NotBuiltError, ShapeError
+from cnet.diagnosis import diagnose
+from cnet.errors import NotBuiltError, ShapeError, check_flag, check_integer
 from cnet.history import History
+from cnet.hooks import Callback
+from cnet.measured import Measured
 from cnet.threads import get_threads, resolve
 
+# So many learning rates are computed ahead where Python does step after step.
+RATES_AT_ONCE = 256
 # Arrays of these types go to the compiled core as they are.
 _DIRECT = (np.dtype(np.float32), np.dtype(np.float64))
 
@@ -27,8 +32,8 @@ class Sequential(Assembled):
     ----------
     layers : sequence of Layer
     seed : int, optional
-        Decides the first weights and the order of the rows: the same seed gives the same bits.
-        Unless given, one is drawn and kept in `seed`.
+        Decides the first weights, the order of the rows and what random layers draw: the same seed
+        gives the same bits. Unless given, one is drawn and kept in `seed`.
     dtype : {"float32", "float64"}
         Of parameters, activations and results.
     scale : float, optional
@@ -70,6 +75,8 @@ class Sequential(Assembled):
         verbose: str | int = "auto",
         steps_per_epoch: int | None = None,
         threads: int | str | None = None,
+        callbacks: Sequence[Callback] = (),
+        class_weight: str | Mapping[int, float] | None = None,
     ) -> History:
         """Train on rows and their targets.
 
@@ -103,6 +110,14 @@ class Sequential(Assembled):
         threads : int or "auto", optional
             That may work on a batch, instead of what `cnet.set_threads` says. Changes no bit of the
             results.
+        callbacks : sequence of Callback
+            Called while the run goes on, in this order; see `cnet.callbacks`. An exception in one
+            passes through, after the running batch.
+        class_weight : {class: weight} or "balanced", optional
+            Multiplies the sample weights, of the validation rows too, where every row has one
+            class: class indices, one-hot targets, 0 and 1 in a single column. Classes that are not
+            named have 1; "balanced" is n / (number of classes * rows of the class) of the training
+            rows.
 
         Returns
         -------
@@ -112,15 +127,18 @@ class Sequential(Assembled):
         ------
         NotBuiltError
             Before `compile`.
+        RuntimeError
+            While another thread trains the network; if its learning rate was a function, which the
+            file that it comes from could not hold.
         ShapeError, TypeError, ValueError
             For data or settings that do not fit, before anything changes.
         NonFiniteError
             For NaN or infinity in the data, before anything changes; or for a batch whose loss is
             not finite, after which training has stopped.
         """
-        _ = self.compiled
+        training.check_schedule(self, epochs=True)
         with self.training_alone():
-            return training.fit(
+            return fitting.fit(
                 self,
                 x,
                 y,
@@ -133,9 +151,17 @@ class Sequential(Assembled):
                 verbose=verbose,
                 steps_per_epoch=steps_per_epoch,
                 threads=threads,
+                callbacks=callbacks,
+                class_weight=class_weight,
             )
 
-    def train_on_batch(self, x: Any, y: Any, sample_weight: Any = None) -> dict[str, float]:
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any,
+        sample_weight: Any = None,
+        class_weight: str | Mapping[int, float] | None = None,
+    ) -> dict[str, float]:
         """Do one step on one batch.
 
         Returns
@@ -148,19 +174,24 @@ class Sequential(Assembled):
         as `fit`
         """
         _ = self.compiled
+        if not self.is_built:  # what is built for this call would have to be undone
+            training.check_schedule(self, epochs=False)
         with self.training_alone():
             with self.building_for(x):
-                data = training.prepare(self, x, y, sample_weight)
+                data = training.prepare(self, x, y, sample_weight, class_weight=class_weight)
+                self.built.check_batches(data.rows, data.rows)
+            rates = self._next_rate()
             work = self._step
-            if work is None or work.batch_size < data.rows:
+            # Where outputs are kept, each batch needs its own memory for them.
+            if work is None or work.batch_size < data.rows or isinstance(work, Measured):
                 work = self._step = training.batches(self, data, data.rows, self.rule)
             else:
                 work.threads = get_threads()
                 work.bind(data.x, data.targets, data.weights)
             work.begin()
             work.reset_sums()
-            if not work.run(1):
-                raise training.diagnose(self, work, 1)
+            if not work.run(1, rates):
+                raise diagnose(self, work, 1)
             return training.figures(self, work, data.rows)
 
     def evaluate(
@@ -237,16 +268,47 @@ class Sequential(Assembled):
 
     # ---- by hand ---------------------------------------------------------------------------------
 
-    def forward(self, x: Any) -> Array:
+    def forward(self, x: Any, *, training: bool = False, step: int | None = None) -> Array:
         """Return the outputs for rows and keep what `backward` needs.
+
+        Parameters
+        ----------
+        x : (N, inputs) array
+        training : bool
+            Do what `fit` does: layers such as `Dropout` draw, batch normalisation takes the
+            statistics of these rows and moves its moving ones. Otherwise the outputs are those of
+            `predict`.
+        step : int, optional
+            Whose random numbers are drawn then, in `forward` and in the `backward` after it: the
+            same step, the same numbers. By default the optimizer's next, as in `fit`.
 
         Returns
         -------
         (N, outputs) array
+
+        Raises
+        ------
+        NotBuiltError
+            Before `build`; or if numbers are to be drawn, and there is no optimizer and no `step`.
+        ShapeError
+            For rows of another shape, or a single one to train batch normalisation on.
         """
         built = self.built
+        training = check_flag("training", training)
+        if step is not None:
+            step = check_integer("step", step, 0)
+        elif training and built.program.random and self._compiled is None:
+            raise NotBuiltError(
+                "training=True draws random numbers for the optimizer's next step, but the network "
+                "is not compiled: call net.compile(optimizer, loss) first, or number the steps "
+                "yourself: net.forward(x, training=True, step=0)"
+            )
+        else:
+            step = 0 if self._rule is None else int(self._rule.running[0])
         rows = as_rows(x, "x", built.shape, self._names[0])
-        return built.core.forward(Source(rows, self.scale), get_threads())
+        if training:
+            built.check_batches(len(rows), max(len(rows), 2))
+        return built.core.forward(Source(rows, self.scale), get_threads(), training, step)
 
     def backward(self, dy: Any) -> Array:
         """Backpropagate through the last `forward`.
@@ -287,4 +349,27 @@ class Sequential(Assembled):
 
     def apply_gradients(self) -> None:
         """Do one step of the optimizer with what is in `gradients`."""
+        rates = self._next_rate()
+        if rates is not None:
+            self.rule.settings[0] = rates[0]
         self.rule.apply(get_threads())
+
+    def _next_rate(self) -> Floats | None:
+        """Return the learning rate (1,) of the next step outside `fit`, if a schedule says it.
+
+        Many are computed at once, which takes hardly longer than one.
+
+        Raises
+        ------
+        ValueError, RuntimeError
+            If the schedule cannot be followed here, see `Schedule.check`.
+        """
+        schedule = self.compiled.optimizer.schedule
+        if schedule is None:
+            return None
+        done, kept = int(self.rule.running[0]), self._rates
+        if kept is None or kept[0] is not schedule or not 0 <= done - kept[1] < len(kept[2]):
+            count = 1 if schedule.asks else RATES_AT_ONCE
+            kept = self._rates = (schedule, done, schedule.rates(done, count, None))
+        at = done - kept[1]
+        return kept[2][at : at + 1]

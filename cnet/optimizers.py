@@ -8,8 +8,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from cnet import rates
 from cnet.description import Description
 from cnet.errors import check_flag, check_number, unknown
+from cnet.rates import RateLike, Schedule
+
+# The settings that cut gradients, and what they cut by.
+CLIPS = {"clipvalue": "value", "clipnorm": "norm", "global_clipnorm": "global_norm"}
 
 
 class Optimizer(Description, ABC, kw_only=True):
@@ -17,22 +22,42 @@ class Optimizer(Description, ABC, kw_only=True):
 
     Parameters
     ----------
-    learning_rate : float
-        Size of a step; each class has its own default.
+    learning_rate : float, Schedule or callable
+        Size of a step; each class has its own default. Instead of a number, a schedule of
+        `cnet.schedules`, or a function of the number of steps done.
     weight_decay : float
         Times the parameter, added to its gradient (as in PyTorch, biases included).
     decoupled_weight_decay : bool
         Instead shrink the parameter by learning_rate * weight_decay before the step (Loshchilov and
         Hutter, 2019).
+    clipvalue : float, optional
+        Cut every number of the gradients to -clipvalue..clipvalue before the step.
+    clipnorm : float, optional
+        Scale each parameter's gradient down to this Euclidean norm where it is above.
+    global_clipnorm : float, optional
+        Scale all gradients together down to this norm of all of them where it is above (Pascanu,
+        Mikolov and Bengio, 2013; as `torch.nn.utils.clip_grad_norm_`). Only one of the three.
     """
 
-    learning_rate: float = 0.01
+    learning_rate: RateLike = 0.01
     weight_decay: float = 0.0
     decoupled_weight_decay: bool = False
+    clipvalue: float | None = None
+    clipnorm: float | None = None
+    global_clipnorm: float | None = None
 
     def __post_init__(self) -> None:
-        check_number("learning_rate", self.learning_rate, 0)
+        if callable(self.learning_rate):
+            # A schedule, or what becomes one: the user's own function.
+            self._set("learning_rate", rates.get(self.learning_rate))
+        else:
+            check_number("learning_rate", self.learning_rate, 0)
         check_number("weight_decay", self.weight_decay, 0)
+        clips = [n for n in CLIPS if getattr(self, n) is not None]
+        if len(clips) > 1:
+            raise ValueError(f"give one of {' and '.join(clips)}: gradients are cut once")
+        for name in clips:
+            check_number(name, getattr(self, name), 0, above=True)
         for name in ("decoupled_weight_decay", "nesterov", "centered"):
             if hasattr(self, name):
                 check_flag(name, getattr(self, name))
@@ -48,15 +73,32 @@ class Optimizer(Description, ABC, kw_only=True):
     def rule(self) -> str:
         """Name of the row in csrc/optimizers.h."""
 
+    @property
+    def schedule(self) -> Schedule | None:
+        """The schedule of the learning rate; None if that is a number."""
+        return self.learning_rate if isinstance(self.learning_rate, Schedule) else None
+
     def settings(self) -> list[float]:
-        """Return the seven numbers of `cnet._core.optimizers.update`, in its order."""
+        """Return the seven numbers of `cnet._core.optimizers.update`, in its order.
+
+        Where there is a schedule, the first is set before every step.
+        """
         decay = float(self.weight_decay)
         return [
-            float(self.learning_rate),
+            0.0 if callable(self.learning_rate) else float(self.learning_rate),
             0.0 if self.decoupled_weight_decay else decay,
             decay if self.decoupled_weight_decay else 0.0,
             *(float(v) for v in self._own()),
         ]
+
+    @property
+    def clip(self) -> tuple[str, float]:
+        """How gradients are cut, as `cnet._core.rules.Rule` takes it."""
+        for name, by in CLIPS.items():
+            limit = getattr(self, name)
+            if limit is not None:
+                return by, float(limit)
+        return "nothing", 0.0
 
     def _own(self) -> tuple[float, float, float, float]:
         """Return beta_1 (or momentum, rho), beta_2, epsilon and the rule's extra setting."""
@@ -75,7 +117,7 @@ class SGD(Optimizer):
     v = momentum v + g;  p -= learning_rate v,  with Nesterov p -= learning_rate (g + momentum v).
     """
 
-    learning_rate: float = 0.01
+    learning_rate: RateLike = 0.01
     momentum: float = 0.0
     nesterov: bool = False
 
@@ -100,7 +142,7 @@ class AdaGrad(Optimizer):
     The rate is learning_rate / (1 + (t - 1) learning_rate_decay) at step t.
     """
 
-    learning_rate: float = 0.01
+    learning_rate: RateLike = 0.01
     learning_rate_decay: float = 0.0
     initial_accumulator: float = 0.0
     epsilon: float = 1e-10
@@ -120,7 +162,7 @@ class AdaGrad(Optimizer):
 class AdaDelta(Optimizer):
     """Zeiler (2012), `torch.optim.Adadelta`: steps scaled by the size of earlier steps."""
 
-    learning_rate: float = 1.0
+    learning_rate: RateLike = 1.0
     rho: float = 0.9
     epsilon: float = 1e-6
 
@@ -141,7 +183,7 @@ class RMSprop(Optimizer):
     PyTorch's `alpha`.
     """
 
-    learning_rate: float = 0.01
+    learning_rate: RateLike = 0.01
     rho: float = 0.99
     epsilon: float = 1e-8
     momentum: float = 0.0
@@ -158,7 +200,7 @@ class RMSprop(Optimizer):
 class Adam(Optimizer):
     """Kingma and Ba (2015), `torch.optim.Adam`, bias-corrected."""
 
-    learning_rate: float = 1e-3
+    learning_rate: RateLike = 1e-3
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-8
@@ -186,7 +228,7 @@ class AMSGrad(Adam):
 class Adamax(Adam):
     """Kingma and Ba (2015), `torch.optim.Adamax`: Adam with the infinity norm."""
 
-    learning_rate: float = 0.002
+    learning_rate: RateLike = 0.002
 
     @property
     def rule(self) -> str:
@@ -199,7 +241,7 @@ class Nadam(Adam):
     `momentum_decay` is the psi of beta_1 (1 - 0.96^(t psi) / 2).
     """
 
-    learning_rate: float = 0.002
+    learning_rate: RateLike = 0.002
     momentum_decay: float = 0.004
 
     @property
@@ -213,7 +255,7 @@ class Nadam(Adam):
 class Lion(Optimizer):
     """Chen et al. (2023), algorithm 2: the sign of an interpolated momentum; decay is decoupled."""
 
-    learning_rate: float = 1e-4
+    learning_rate: RateLike = 1e-4
     beta_1: float = 0.9
     beta_2: float = 0.99
     decoupled_weight_decay = True

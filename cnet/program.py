@@ -5,21 +5,24 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from cnet import activations
 from cnet.activations import ActivationFunction
 from cnet.description import Description
 from cnet.initializers import Initializer
+from cnet.regularizers import Regularizer
 
 # Parameters begin at multiples of so many elements: 64 bytes in float32, 128 in float64.
 _ALIGNMENT = 16
 
 
 class Parameter(Description):
-    """A named array in the arena."""
+    """A named array in the arena, or among the buffers."""
 
     name: str
     shape: tuple[int, ...]
     offset: int
     initializer: Initializer
+    regularizer: Regularizer | None = None
 
     @property
     def size(self) -> int:
@@ -28,17 +31,23 @@ class Parameter(Description):
 
 
 class Row(Description):
-    """A line of `summary`: one layer as it was built."""
+    """A line of `summary`: one layer as it was built; None is no activation of its own."""
 
     name: str
     kind: str
     output_shape: tuple[int, ...]
     parameters: tuple[Parameter, ...]
-    activation: ActivationFunction
+    activation: ActivationFunction | None
 
 
 class Program:
-    """Collects what `cnet._core.network.Network` is made from, in the order of the forward pass."""
+    """Collects what `cnet._core.network.Network` is made from, in the order of the forward pass.
+
+    Attributes
+    ----------
+    random : bool
+        Whether training draws random numbers.
+    """
 
     def __init__(self) -> None:
         self.widths: list[int] = []
@@ -46,18 +55,67 @@ class Program:
         self.parameters: list[Parameter] = []
         self.rows: list[Row] = []
         self.size = 0
+        self.random = False
+        # Slots that depend on parameters: what reads another need not hand its gradient on.
+        self._trained: set[int] = set()
+        # What training moves along without a gradient, in a memory of its own.
+        self.buffers: list[Parameter] = []
+        self.buffer_size = 0
+        # Slots that have one row whatever the batch has.
+        self.single_slots: set[int] = set()
 
     def slot(self, width: int) -> int:
         """Add a slot of so many columns and return its index."""
         self.widths.append(width)
         return len(self.widths) - 1
 
-    def parameter(self, name: str, shape: tuple[int, ...], initializer: Initializer) -> Parameter:
+    def parameter(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        initializer: Initializer,
+        regularizer: Regularizer | None = None,
+    ) -> Parameter:
         """Add a parameter behind those that are there."""
-        parameter = Parameter(name, shape, self.size, initializer)
+        parameter = Parameter(name, shape, self.size, initializer, regularizer)
         self.parameters.append(parameter)
         self.size += -(-parameter.size // _ALIGNMENT) * _ALIGNMENT
         return parameter
+
+    def buffer(self, name: str, shape: tuple[int, ...], initializer: Initializer) -> Parameter:
+        """Add a buffer behind those that are there."""
+        buffer = Parameter(name, shape, self.buffer_size, initializer)
+        self.buffers.append(buffer)
+        self.buffer_size += -(-buffer.size // _ALIGNMENT) * _ALIGNMENT
+        return buffer
+
+    def normalisation(
+        self,
+        kind: str,
+        x: int,
+        epsilon: float,
+        gamma: Parameter | None,
+        beta: Parameter | None,
+        *,
+        momentum: float = 0.0,
+        moving: tuple[Parameter, Parameter] | None = None,
+    ) -> int:
+        """Add a row of csrc/norms.h that reads slot x, and return the slot that it writes.
+
+        `moving` are mean and variance of a batch normalisation; its statistics are per column.
+        """
+        y = self.operation(kind, x, self.widths[x], ActivationFunction("linear"), gamma, beta)
+        kept = self.slot(3 * self.widths[x] if moving else 2)
+        if moving:
+            self.single_slots.add(kept)
+        self.operations[-1] |= {
+            "z": kept,
+            "mean": moving[0].offset if moving else None,
+            "variance": moving[1].offset if moving else None,
+            "epsilon": epsilon,
+            "momentum": momentum,
+        }
+        return y
 
     def operation(
         self,
@@ -84,7 +142,18 @@ class Program:
                 "alpha": activation.alpha or 0.0,
                 "weight": weight.offset if weight else None,
                 "bias": bias.offset if bias else None,
+                "needs_dx": x in self._trained,
                 "linked": False,
+                "stream": len(self.operations),
             }
         )
+        if weight is not None or x in self._trained:
+            self._trained.add(y)
+        return y
+
+    def random_operation(self, kind: str, x: int, width: int, setting: float) -> int:
+        """Add an operation of csrc/noise.h, with its rate or deviation, as `operation` does."""
+        y = self.operation(kind, x, width, activations.get(None))
+        self.operations[-1]["alpha"] = setting
+        self.random = True
         return y

@@ -12,7 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from cnet import initializers, layers, losses, optimizers
+from cnet import (
+    initializers,
+    layers,
+    losses,
+    measures,
+    noise,
+    norms,
+    optimizers,
+    regularizers,
+    schedules,
+)
 from cnet.activations import ActivationFunction
 from cnet.arrays import Array
 from cnet.description import Description
@@ -20,15 +30,22 @@ from cnet.errors import FileFormatError, check_integer
 from cnet.history import History
 from cnet.initializers import Given
 from cnet.model import Sequential
+from cnet.rates import Function, Lost, Schedule
 
 FORMAT = 1
 
 _DESCRIPTIONS: dict[str, Any] = {
     cls.__name__: cls
-    for module in (initializers, layers, losses, optimizers)
+    for module in (initializers, layers, noise, norms, losses, measures, optimizers, regularizers)
     for cls in vars(module).values()
     if isinstance(cls, type) and issubclass(cls, Description) and cls.__module__ == module.__name__
 } | {"ActivationFunction": ActivationFunction}
+# Schedules share some names with others (Constant, Cosine).
+_SCHEDULES: dict[type, str] = {
+    cls: f"schedules.{cls.__name__}"
+    for cls in (Lost, *(getattr(schedules, name) for name in schedules.names()))
+}
+_DESCRIPTIONS |= {kind: cls for cls, kind in _SCHEDULES.items()}
 
 
 def _describe(value: Any) -> Any:
@@ -36,10 +53,21 @@ def _describe(value: Any) -> Any:
         return value.item()  # a NumPy number is as good as Python's, but JSON knows none
     if isinstance(value, Given):
         return None  # the user's own first values are history once the weights are there
+    if isinstance(value, Function) or (
+        isinstance(value, Schedule) and type(value) not in _SCHEDULES
+    ):
+        value = Lost(per=value.per)  # the user's own code is never read from a file
     if isinstance(value, Description):
         fields = {name: _describe(getattr(value, name)) for name in value.fields}
-        return {"kind": type(value).__name__} | fields
+        return {"kind": _SCHEDULES.get(type(value), type(value).__name__)} | fields
     return value
+
+
+def _is_readable(metric: str | measures.Score) -> bool:
+    """Return whether a file can hold a metric: the user's own code is never read from one."""
+    kind = type(metric)
+    own = kind is measures.CustomMetric or _DESCRIPTIONS.get(kind.__name__) is not kind
+    return isinstance(metric, str) or not own
 
 
 def _rebuild(value: Any) -> Any:
@@ -71,16 +99,17 @@ def state_of(net: Sequential) -> tuple[dict[str, Any], dict[str, Array]]:
         "seed": net.seed,
         "scale": net.scale,
         "passes": net.passes,
+        "frozen": list(net.frozen),
         "input_shape": list(built.shape),
         "layers": [_describe(layer) for layer in net.layers],
     }
-    arrays = dict(built.parameters)
+    arrays = built.parameters | built.buffers
     if net.is_compiled:
         compiled, rule = net.compiled, net.rule
         config["compiled"] = {
             "optimizer": _describe(compiled.optimizer),
             "loss": _describe(compiled.loss),
-            "metrics": list(compiled.metrics),
+            "metrics": [_describe(m) for m in compiled.metrics if _is_readable(m)],
             "settings": rule.settings.tolist(),
             "running": rule.running.tolist(),
         }
@@ -109,16 +138,21 @@ def restore(config: dict[str, Any], arrays: dict[str, Array]) -> Sequential:
         scale=config["scale"],
     )
     # Before memory is laid out: a damaged size must not ask for more than the file itself holds.
-    for parameter in net.plan(config["input_shape"]).parameters:
+    program = net.plan(config["input_shape"])
+    for parameter in program.parameters + program.buffers:
         if parameter.name not in arrays or arrays[parameter.name].shape != parameter.shape:
             raise FileFormatError(f"{parameter.name} should be there in shape {parameter.shape}")
     net.build(config["input_shape"])
     net.passes = check_integer("passes", config["passes"], 0)
-    expected = dict(net.parameters)
+    if config.get("frozen"):
+        net.freeze(*config["frozen"])
+    expected = net.built.parameters | net.built.buffers
     compiled = config.get("compiled")
     if compiled is not None:
         net.compile(
-            _rebuild(compiled["optimizer"]), _rebuild(compiled["loss"]), compiled["metrics"]
+            _rebuild(compiled["optimizer"]),
+            _rebuild(compiled["loss"]),
+            [_rebuild(metric) for metric in compiled["metrics"]],
         )
         net.rule.settings[:] = compiled["settings"]
         net.rule.running[:] = compiled["running"]
@@ -144,8 +178,11 @@ def _reduce(net: Sequential) -> tuple[Any, tuple[Any, ...]]:
             net.dtype,
             net.scale,
             net.is_compiled and net.compiled,
+            net.frozen,
         )
     config, arrays = state_of(net)
+    if net.is_compiled:
+        config["compiled"]["metrics"] = list(net.compiled.metrics)  # functions too
     copies = {name: array.copy() for name, array in arrays.items()}
     return _unpickle, (config, copies, copy.deepcopy(net.history))
 
@@ -156,8 +193,12 @@ def _unpickle(config: dict[str, Any], arrays: dict[str, Array], history: History
     return net
 
 
-def _unbuilt(layers: Any, seed: int, dtype: str, scale: float, compiled: Any) -> Sequential:
+def _unbuilt(
+    layers: Any, seed: int, dtype: str, scale: float, compiled: Any, frozen: tuple[str, ...]
+) -> Sequential:
     net = Sequential(layers, seed=seed, dtype=dtype, scale=scale)
+    if frozen:
+        net.freeze(*frozen)
     if compiled:
         net.compile(compiled.optimizer, compiled.loss, compiled.metrics)
     return net

@@ -23,7 +23,7 @@ def summary_table(net: Assembled) -> str:
     lines.append(("input", "", _shape(built.shape), "", ""))
     for row in built.program.rows:
         count = sum(p.size for p in row.parameters)
-        activation = "" if row.kind == "Flatten" else str(row.activation)
+        activation = "" if row.activation is None else str(row.activation)
         memory = memory_text(count * size) if count else ""
         shape = _shape(row.output_shape)
         lines.append((f"{row.name} ({row.kind})", activation, shape, f"{count:,}", memory))
@@ -37,11 +37,19 @@ def summary_table(net: Assembled) -> str:
     ]
     rule = "-" * max(map(len, table))
     total = sum(p.size for p in built.program.parameters)
-    per_row = sum(built.program.widths) * size
+    widths_of_rows = [
+        width
+        for slot, width in enumerate(built.program.widths)
+        if slot not in built.program.single_slots
+    ]
+    per_row = sum(widths_of_rows) * size
     foot = (
         f"{total:,} parameters in {net.dtype}: {memory_text(total * size)}, as much again for "
         f"gradients; {memory_text(per_row)} of activations per row of a batch"
     )
+    if built.buffers:
+        count = sum(values.size for values in built.buffers.values())
+        foot += f"\n{count:,} moving means and variances: {memory_text(count * size)}"
     return "\n".join([table[0], rule, *table[1:], rule, foot])
 
 

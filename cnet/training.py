@@ -1,35 +1,35 @@
-"""The training run: slices of compiled batches, with everything that Python does between them."""
+"""Data, loss and metrics bound to a network; slices of its compiled batches; their figures."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from cnet import metrics as _metrics
-from cnet._core.kernels import random_order
 from cnet._core.rules import Rule
 from cnet._core.sources import Source
 from cnet._core.training import Batches
-from cnet.arrays import Array
-from cnet.data import as_array, as_rows, as_targets, as_weights, check_finite, check_range
-from cnet.description import Description
-from cnet.errors import (
-    CnetError,
-    NonFiniteError,
-    ShapeError,
-    check_flag,
-    check_integer,
-    check_number,
+from cnet.arrays import Array, Floats
+from cnet.data import (
+    as_array,
+    as_class_weights,
+    as_classes,
+    as_rows,
+    as_targets,
+    as_weights,
+    check_finite,
+    check_range,
 )
-from cnet.history import History
+from cnet.description import Description
+from cnet.errors import ShapeError
 from cnet.losses import Loss
+from cnet.measured import Measured
 from cnet.optimizers import Optimizer
-from cnet.progress import Progress
-from cnet.threads import get_threads, resolve
+from cnet.threads import get_threads
 
 if TYPE_CHECKING:
     from cnet.model import Sequential
@@ -45,7 +45,7 @@ class Compiled(Description):
 
     optimizer: Optimizer
     loss: Loss
-    metrics: tuple[str, ...]
+    metrics: tuple[str | _metrics.Score, ...]
 
 
 class Dataset(NamedTuple):
@@ -55,15 +55,28 @@ class Dataset(NamedTuple):
     targets: Source | Array
     weights: Source | None
     rows: int
+    # As they were given, for metrics that need all rows at once.
+    y: Any
+    sample_weight: Any
+    class_weights: dict[int, float] | None
 
 
-def prepare(net: Sequential, x: Any, y: Any, sample_weight: Any, what: str = "") -> Dataset:
+def prepare(
+    net: Sequential,
+    x: Any,
+    y: Any,
+    sample_weight: Any,
+    what: str = "",
+    class_weight: str | Mapping[int, float] | None = None,
+) -> Dataset:
     """Check a data set against a built network.
 
     Parameters
     ----------
     what : str
         Before the names in errors, such as "validation ".
+    class_weight : dict or "balanced", optional
+        As `fit` takes it; becomes part of the sample weights.
 
     Raises
     ------
@@ -78,7 +91,15 @@ def prepare(net: Sequential, x: Any, y: Any, sample_weight: Any, what: str = "")
     weights = as_weights(sample_weight, f"{what}sample_weight", len(rows))
     check_finite(source, name, "drop or impute these rows (np.nan_to_num fills them with zeros)")
     check_range(rows, name, net.dtype, net.scale)
-    return Dataset(source, targets, weights, len(rows))
+    if class_weight is not None:
+        classes = as_classes(y, f"{what}y", net.compiled.loss)
+        table = as_class_weights(class_weight, classes, max(net.built.outputs, 2))
+        given = 1.0 if sample_weight is None else as_array(sample_weight, "sample_weight")
+        with np.errstate(over="ignore"):  # as_weights says which row it is
+            sample_weight = table[classes] * given
+        weights = as_weights(sample_weight, f"{what}sample_weight * class_weight", len(rows))
+        class_weight = dict(enumerate(table.tolist()))
+    return Dataset(source, targets, weights, len(rows), y, sample_weight, class_weight)
 
 
 def batches(
@@ -93,7 +114,8 @@ def batches(
     row, merged = loss.row(net.built.last_activation)
     if rule is None and row == "rmse":
         row = "mse"  # the root is taken over the whole set, at the end
-    return Batches(
+    metrics = resolve_metrics(net)
+    arguments = (
         net.built.core,
         data.x,
         data.targets,
@@ -104,16 +126,36 @@ def batches(
         loss.smoothing,
         loss.mean_over_columns,
         merged,
-        [metric.row for metric in resolve_metrics(net)],
+        [metric.row for metric in metrics if isinstance(metric, _metrics.Counted)],
         rule,
         get_threads() if threads is None else threads,
     )
+    if not any(isinstance(metric, _metrics.Score) for metric in metrics):
+        return Batches(*arguments)
+    outputs = np.empty((data.rows, net.built.outputs), net.dtype)
+    truth = as_array(data.y, "y")
+    if not loss.takes_labels:
+        truth = truth.reshape(data.rows, -1)
+    weights = None if data.weights is None else as_array(data.sample_weight, "sample_weight")
+    return Measured(arguments, outputs, truth, weights)
 
 
-def resolve_metrics(net: Sequential) -> list[_metrics.Metric]:
+def resolve_metrics(net: Sequential) -> list[_metrics.Counted | _metrics.Score]:
     """Return the compiled metrics as they apply to the network."""
-    compiled, outputs = net.compiled, net.built.outputs
-    return [_metrics.get(name, compiled.loss, outputs) for name in compiled.metrics]
+    loss, built = net.compiled.loss, net.built
+    return [
+        _metrics.get(metric, loss, built.outputs, built.last_activation)
+        for metric in net.compiled.metrics
+    ]
+
+
+def figure_names(net: Sequential, validation: bool) -> list[str]:
+    """Return what every epoch of `fit` has in its row, in this order."""
+    names = ["loss", *(metric.name for metric in resolve_metrics(net))]
+    validated = [f"val_{name}" for name in names if validation]
+    if net.compiled.optimizer.clip[0].endswith("norm"):
+        names.append("gradient_norm")
+    return [*names, *validated, "seconds"]
 
 
 def figures(net: Sequential, done: Batches, rows: int, training: bool = True) -> dict[str, float]:
@@ -121,10 +163,34 @@ def figures(net: Sequential, done: Batches, rows: int, training: bool = True) ->
     loss = done.loss_sum / rows
     if not training and net.compiled.loss.name == "rmse":
         loss = math.sqrt(loss)
-    result = {"loss": loss}
-    for metric, (total, weight) in zip(resolve_metrics(net), done.metric_sums, strict=False):
-        result[metric.name] = metric.value(float(total), float(weight))
+    if not training:  # the compiled loop counts it in itself when it trains
+        loss += net.built.core.penalty()
+    metrics, sums = resolve_metrics(net), iter(done.metric_sums.tolist())
+    scores = done.figures(metrics) if isinstance(done, Measured) else {}
+    result = {"loss": loss} | {
+        metric.name: metric.value(*next(sums))
+        if isinstance(metric, _metrics.Counted)
+        else scores[metric.name]
+        for metric in metrics
+    }
+    if training and net.compiled.optimizer.clip[0].endswith("norm"):
+        result["gradient_norm"] = done.norm_sum / done.steps  # before it was cut
     return result
+
+
+def check_schedule(net: Sequential, *, epochs: bool) -> None:
+    """Refuse a schedule that cannot be followed, before anything changes."""
+    schedule = net.compiled.optimizer.schedule
+    if schedule is not None:
+        schedule.check(epochs=epochs)
+
+
+def coming_rates(net: Sequential, count: int, steps_per_epoch: int) -> Floats | None:
+    """Return the learning rates of the next steps, or None if no schedule says them."""
+    schedule = net.compiled.optimizer.schedule
+    if schedule is None:
+        return None
+    return schedule.rates(int(net.rule.running[0]), count, steps_per_epoch)
 
 
 class Slices:
@@ -133,15 +199,23 @@ class Slices:
     def __init__(self) -> None:
         self._count = 1
 
-    def run(self, work: Batches, limit: int) -> bool:
-        """Do one slice of at most `limit` batches; False if a loss was not finite."""
-        count = min(self._count, limit)
+    def run(
+        self, work: Batches, limit: int, rates: Callable[[int], Floats | None] | None = None
+    ) -> bool:
+        """Do one slice of at most `limit` batches; False if a loss was not finite.
+
+        `rates` gives the learning rates of so many steps to come, or None where they stay.
+        """
+        # Not beyond the end of the pass: a user's function is asked for no step that is not done.
+        left = -(-(work.rows - work.position) // work.batch_size)
+        count = min(self._count, limit, left)
         began = time.perf_counter()
-        good = bool(work.run(count))
+        good = bool(work.run(count, rates(count) if rates else None))
         took = time.perf_counter() - began
-        # At most four times as many as before: a first measurement may be off by far.
-        aim = count * min(4.0, SLICE / max(took, 1e-9))
-        self._count = max(1, min(int(aim) + 1, 1 << 30))
+        # At most four times as many as before: a first measurement may be off by far. And a slice
+        # that an end has cut short is no reason to do more.
+        most = 4 * count if count == self._count else self._count
+        self._count = max(1, min(int(count * SLICE / max(took, 1e-9)) + 1, most))
         return good
 
 
@@ -152,8 +226,8 @@ def evaluate(net: Sequential, data: Dataset, threads: int) -> dict[str, float]:
 
 def evaluate_batches(net: Sequential, work: Batches, data: Dataset) -> dict[str, float]:
     """Do the same with batches bound before."""
-    work.begin()
     work.reset_sums()
+    work.begin()
     slices = Slices()
     while work.position < work.rows:
         if not slices.run(work, 1 << 30):
@@ -162,192 +236,3 @@ def evaluate_batches(net: Sequential, work: Batches, data: Dataset) -> dict[str,
                 metric.name: math.nan for metric in resolve_metrics(net)
             }
     return figures(net, work, data.rows, training=False)
-
-
-def split(x: Any, y: Any, sample_weight: Any, share: float) -> tuple[Any, Any]:
-    """Cut the last `share` of the rows off as validation data, before any shuffling.
-
-    Returns
-    -------
-    (x, y, sample_weight), (x, y, sample_weight)
-    """
-    check_number("validation_split", share, 0, 1, below=True)
-    x = x if hasattr(x, "shape") else as_array(x, "x")
-    y = y if hasattr(y, "shape") else as_array(y, "y")
-    rows, targets = (a.shape[0] if a.shape else 0 for a in (x, y))
-    if targets != rows:
-        raise ShapeError(f"x has {rows} rows but y has {targets} rows; every row needs its target")
-    keep = rows - int(rows * share)
-    if keep in (0, rows):
-        raise ShapeError(f"validation_split={share} of {rows} rows leaves a part without rows")
-    weights = None if sample_weight is None else as_array(sample_weight, "sample_weight")
-    if weights is not None and weights.shape != (rows,):
-        shape = weights.shape
-        raise ShapeError(f"sample_weight has shape {shape}, expected {(rows,)}: one per row")
-    halves = [
-        (_take(x, part), _take(y, part), None if weights is None else weights[part])
-        for part in (slice(keep), slice(keep, None))
-    ]
-    return halves[0], halves[1]
-
-
-def _take(values: Any, part: slice) -> Any:
-    """Take rows of an array, or of a data frame, whose own brackets mean columns."""
-    return values.iloc[part] if hasattr(values, "iloc") else values[part]
-
-
-def fit(
-    net: Sequential,
-    x: Any,
-    y: Any,
-    *,
-    epochs: int,
-    batch_size: int | None,
-    shuffle: bool,
-    validation_data: Sequence[Any] | None,
-    validation_split: float,
-    sample_weight: Any,
-    verbose: str | int,
-    steps_per_epoch: int | None,
-    threads: int | str | None,
-) -> History:
-    """Train; the arguments are those of `Sequential.fit`."""
-    epochs = check_integer("epochs", epochs, 0)
-    if batch_size is not None:
-        batch_size = check_integer("batch_size", batch_size, 1)
-    if steps_per_epoch is not None:
-        steps_per_epoch = check_integer("steps_per_epoch", steps_per_epoch, 1)
-    check_flag("shuffle", shuffle)
-    threads = resolve(threads)
-    progress = Progress(epochs, verbose)
-    if validation_data is not None and validation_split:
-        raise ValueError("give validation_data or validation_split, not both")
-    if validation_split:
-        (x, y, sample_weight), validation_data = split(x, y, sample_weight, validation_split)
-    if validation_data is not None and not (
-        isinstance(validation_data, (tuple, list)) and len(validation_data) in (2, 3)
-    ):
-        got = type(validation_data).__name__
-        if isinstance(validation_data, (tuple, list)):
-            got = f"{len(validation_data)} items"
-        raise ValueError(f"validation_data must be (x, y) or (x, y, sample_weight), got {got}")
-    with net.building_for(x):
-        data = prepare(net, x, y, sample_weight)
-        check = None
-        if validation_data is not None:
-            x_check, y_check, *rest = validation_data
-            check = prepare(net, x_check, y_check, rest[0] if rest else None, "validation ")
-    batch_size = min(batch_size or data.rows, data.rows)
-    run = Run(net, data, check, batch_size, shuffle, steps_per_epoch, threads)
-    note = ""
-    try:
-        for _ in range(epochs):
-            run.epoch(progress, epochs)
-        # What the very last step has written, no loss has been computed with yet.
-        error = _diagnose_parameters(net, f"after epoch {epochs}")
-        if error is not None:
-            raise error
-    except KeyboardInterrupt:
-        # The batch that was running is finished: parameters, optimizer and history are whole.
-        run.history.interrupted = True
-        note = f"interrupted after {len(run.history)} of {epochs} epochs; the network is kept"
-    finally:
-        net.history = run.history
-        progress.close(note)
-    return run.history
-
-
-class Run:
-    """One call of `fit`: what goes on from epoch to epoch."""
-
-    def __init__(
-        self,
-        net: Sequential,
-        data: Dataset,
-        check: Dataset | None,
-        batch_size: int,
-        shuffle: bool,
-        steps_per_epoch: int | None,
-        threads: int,
-    ) -> None:
-        self.net = net
-        self.history = History()
-        self.work = batches(net, data, batch_size, net.rule, threads)
-        self.check = check
-        self.check_work = (
-            None if check is None else batches(net, check, EVALUATION_ROWS, None, threads)
-        )
-        self.shuffle = shuffle
-        steps = -(-data.rows // self.work.batch_size)
-        self.steps = steps_per_epoch or steps
-        self.slices = Slices()
-
-    def epoch(self, progress: Progress, epochs: int) -> None:
-        """Do one epoch and record it."""
-        number, began = len(self.history) + 1, time.perf_counter()
-        self.work.reset_sums()
-        left = self.steps
-        while left:
-            if self.work.position >= self.work.rows:
-                self.begin_pass()
-            before = self.work.steps
-            if not self.slices.run(self.work, left):
-                raise diagnose(self.net, self.work, number)
-            left -= self.work.steps - before
-            share = 1 - left / self.steps
-            progress.step(number, share, self.work.loss_sum / self.work.rows_done)
-        row = figures(self.net, self.work, self.work.rows_done)
-        if self.check is not None and self.check_work is not None:
-            found = evaluate_batches(self.net, self.check_work, self.check)
-            row |= {f"val_{key}": value for key, value in found.items()}
-        row["seconds"] = time.perf_counter() - began
-        self.history.add(row)
-        progress.epoch(number, row)
-
-    def begin_pass(self) -> None:
-        """Start over with the rows, in the next order that the seed gives."""
-        order = None
-        if self.shuffle:
-            order = random_order(self.net.seed, "order", self.net.passes, self.work.rows)
-        self.net.passes += 1
-        self.work.begin(order)
-
-
-def diagnose(net: Sequential, work: Batches, epoch: int) -> CnetError:
-    """Return the error for a batch whose loss was not finite: where, and the likely cause."""
-    where = f"epoch {epoch}, batch {work.position // work.batch_size + 1}"
-    return _diagnose_parameters(net, where) or _diagnose_batch(net, work, where)
-
-
-def _diagnose_parameters(net: Sequential, where: str) -> CnetError | None:
-    for name, values in net.parameters.items():
-        if not np.isfinite(values).all():
-            return NonFiniteError(
-                f"{where}: {name} is not finite: the last steps were too large. The likely cause "
-                f"is the learning rate ({net.rule.settings[0]:g}: try a tenth). The network keeps "
-                "these parameters; set_weights or a saved file brings good ones back"
-            )
-    return None
-
-
-def _diagnose_batch(net: Sequential, work: Batches, where: str) -> CnetError:
-    found = work.first_nonfinite_slot()
-    rate = f"{net.rule.settings[0]:g}"
-    if found is None:
-        return NonFiniteError(
-            f"{where}: the loss is {work.last_loss}, though all outputs are finite: loss "
-            f"{net.compiled.loss.name!r} overflows. The likely cause is the size of x, y or the "
-            "sample weights (scale columns to about -1..1), outputs outside the range that "
-            f"the loss takes, or the learning rate ({rate}: try a tenth). The batch changed nothing"
-        )
-    if found[0] == 0:
-        return NonFiniteError(
-            f"{where}: x is finite, but not in {net.dtype}, first at row {found[1]} of the batch; "
-            "scale its columns to about -1..1. The batch changed nothing"
-        )
-    layer = net.built.layer_of_slot(found[0])
-    return NonFiniteError(
-        f"{where}: the output of {layer} is not finite, first at row {found[1]} of the batch. The "
-        "likely cause is the size of the inputs (scale their columns to about -1..1) or the "
-        f"learning rate ({rate}: try a tenth). The batch changed nothing"
-    )

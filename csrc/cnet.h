@@ -77,12 +77,15 @@ typedef struct cnet_loss {
 typedef struct cnet_op {
     int kind;       /* CNET_LAYER_... */
     int activation; /* CNET_ACT_... */
-    double alpha;   /* the activation's parameter */
+    double alpha;   /* the activation's parameter; the rate or deviation of what noise.h has */
     size_t inputs, outputs;
-    size_t x, y, z;      /* slots: input, output, saved pre-activation (== y where none is kept) */
+    size_t x, y, z;      /* slots: input, output, what else is kept for backward (y: nothing) */
     size_t weight, bias; /* offsets into the parameters, in elements; CNET_NONE where absent */
-    int needs_dx;        /* 0 where x is the data: its gradient is only made if the run says so */
+    int needs_dx;        /* 0 where no parameter is before x: dx is only made if the run says so */
     int linked;          /* its activation is merged into the loss, see losses.h */
+    uint32_t stream;     /* of its random numbers: its place in the program; below 2^24 */
+    size_t mean, variance;    /* offsets into the buffers; CNET_NONE where absent */
+    double epsilon, momentum; /* of a normalisation, see norms.h */
 } cnet_op;
 #define CNET_NONE SIZE_MAX
 
@@ -93,12 +96,15 @@ typedef struct cnet_run {
     void **slope;      /* per slot: dL/dvalue, the same shape; NULL when only inferring */
     void *parameters;
     void *gradients;   /* NULL when only inferring */
+    void *buffers;     /* what training moves along, but no gradient: moving means, variances */
     void *scratch;     /* CNET_SCRATCH_BYTES, 64-byte aligned */
     int threads;       /* that may work on it; changes no bit of the results */
-    int training;
+    int training;      /* random layers draw, and normalise by the statistics of these rows */
     int fresh;         /* parameter gradients count as zero: the first to write overwrites */
     int merged;        /* leave out the activations that the loss merges */
     int input_slope;   /* the gradient of the data is wanted as well */
+    uint64_t seed, step; /* that random numbers are a function of */
+    size_t first_row;    /* the place of these rows in their batch */
 } cnet_run;
 
 /* ---- one dtype of one instruction set -------------------------------------------------------- */
@@ -139,6 +145,8 @@ typedef struct cnet_kernels {
     /* The rows of layers.h, as operations of a program. */
     void (*forward[CNET_LAYER_COUNT])(const cnet_op *op, const cnet_run *run);
     void (*backward[CNET_LAYER_COUNT])(const cnet_op *op, const cnet_run *run);
+    /* Moves a batch_normalization's buffers towards the statistics of its last training forward. */
+    void (*absorb)(const cnet_op *op, const cnet_run *run);
 
     /* Returns scale * sum over rows (and columns) of weight * loss; writes its gradient to dy
      * unless dy is NULL. `target` is T (B, K) or int64 labels (B), as losses.h says per row;
@@ -163,6 +171,11 @@ typedef struct cnet_kernels {
 
     /* Index of the first value that is not finite, or n. */
     size_t (*first_nonfinite)(size_t n, const void *x);
+
+    double (*sum_squares)(size_t n, const void *x);
+
+    /* Returns l1 sum |p| + l2 sum p^2 and adds its gradient to g unless that is NULL. */
+    double (*penalize)(size_t n, double l1, double l2, const void *p, void *g);
 } cnet_kernels;
 
 /* A kernel's packing buffers live here; the caller owns them, one per thread. */
@@ -211,9 +224,26 @@ void cnet_random_order(uint64_t seed, uint32_t purpose, uint64_t step, size_t n,
 
 /* Fills h (CNET_HYPER) from the optimizer's settings and advances its running products. */
 void cnet_prepare(int optimizer, const double *settings, double *running, double *h);
-/* kernels->update of all n parameters, by several threads; state[] has the states. */
-void cnet_update(const cnet_kernels *kernels, int optimizer, size_t n, const double *h,
-                 const void *g, void *p, void *const *state, int threads);
+
+/* What the gradients of a step are cut to. */
+typedef struct cnet_clip {
+    int by; /* CNET_CLIP_... */
+    double limit;
+} cnet_clip;
+
+/* A parameter's place, in elements; what its size costs (see penalize); whether steps leave it. */
+typedef struct cnet_place {
+    size_t offset, size;
+    double l1, l2;
+    int frozen;
+} cnet_place;
+
+/* kernels->update of all parameters that are not frozen, which lie at `places` and nothing else
+ * between the first and the last but zeros; state[] has the states. Returns the norm of their
+ * gradients before they were cut, or 0 where nothing is cut by a norm. */
+double cnet_update(const cnet_kernels *kernels, int optimizer, const cnet_clip *clip, double *h,
+                   size_t count, const cnet_place *places, const void *g, void *p,
+                   void *const *state, int threads);
 
 /* ---- pool.c --------------------------------------------------------------------------------------- */
 

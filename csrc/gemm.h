@@ -256,7 +256,7 @@ static void F(gemm_packed)(size_t M, size_t N, size_t K, const T *a, size_t ars,
     const size_t blocks = (M + CNET_MC - 1) / CNET_MC;
     const size_t height = ((M + blocks - 1) / blocks + CNET_MR - 1) / CNET_MR * CNET_MR;
     /* A block that meets few panels costs less to read where it lies than to copy first. */
-    const int pack_a = N > NR && (acs != 1 || (M > 64 && N >= 128));
+    const int pack_a = N > NR && (acs != 1 || (M > 64 && N >= 256));
     for (size_t i0 = 0; i0 < M; i0 += height) {
         const size_t rows = M - i0 < height ? M - i0 : height;
         for (size_t k0 = 0; k0 < K; k0 += CNET_KC) {

@@ -5,11 +5,18 @@
  *
  * What each saves for its backward pass:
  *   dense        x and y; z too where the activation's slope reads it (activations.h: INPUT)
- *   activation   x and y, being slots of the program anyway */
+ *   activation   x and y, being slots of the program anyway
+ *   dropout, gaussian_dropout, gaussian_noise (noise.h)   nothing
+ *   layer_normalization, batch_normalization   x, and their statistics in z: see norms.h */
 #ifndef CNET_LAYERS
-#define CNET_LAYERS(X) \
-    X(dense)           \
-    X(activation)
+#define CNET_LAYERS(X)     \
+    X(dense)               \
+    X(activation)          \
+    X(dropout)             \
+    X(gaussian_dropout)    \
+    X(gaussian_noise)      \
+    X(layer_normalization) \
+    X(batch_normalization)
 #endif
 
 #ifdef T
@@ -129,5 +136,7 @@ static void F(activation_op_backward)(const cnet_op *op, const cnet_run *run)
                               run->value[op->x], run->value[op->y], run->slope[op->y], dx},
                     run->threads);
 }
+
+#include "noise.h"
 
 #endif

@@ -35,6 +35,8 @@ void cnet_prepare(int optimizer, const double *set, double *running, double *h)
     h[CNET_H_RATE] = set[CNET_SET_RATE];
     h[CNET_H_L2] = set[CNET_SET_L2];
     h[CNET_H_SHRINK] = 1 - set[CNET_SET_RATE] * set[CNET_SET_DECAY];
+    h[CNET_H_FACTOR] = 1;
+    h[CNET_H_BOUND] = INFINITY;
     switch (optimizer) {
     case CNET_OPT_sgd:
         break;
@@ -73,37 +75,121 @@ void cnet_prepare(int optimizer, const double *set, double *running, double *h)
     }
 }
 
+/* ---- a step of all parameters -------------------------------------------------------------------- */
+
 /* Elements of a part: whole vectors on every instruction set, and longer than waking a thread up. */
 #define CNET_PART (1 << 15)
+#define CNET_SHARED_FROM (8 * CNET_PART)
+/* Partial sums at most. */
+#define CNET_SUMS 256
 
 typedef struct {
     const cnet_kernels *kernels;
     int optimizer;
-    size_t n;
+    size_t n, part; /* elements, and those of a part */
     const double *h;
     const char *g;
     char *p;
-    void *const *state;
-} update;
+    char *state[3];
+    double *sums;
+} job;
 
 static void update_part(const void *context, size_t part, int lane, void *scratch)
 {
-    const update *u = context;
-    const size_t first = part * CNET_PART, at = first * u->kernels->itemsize;
+    const job *j = context;
+    const size_t first = part * j->part, at = first * j->kernels->itemsize;
     char *s[3];
     (void)lane, (void)scratch;
     for (int i = 0; i < 3; i++)
-        s[i] = u->state[i] ? (char *)u->state[i] + at : NULL;
-    u->kernels->update[u->optimizer](u->n - first < CNET_PART ? u->n - first : CNET_PART, u->h,
-                                     u->g + at, u->p + at, s[0], s[1], s[2]);
+        s[i] = j->state[i] ? j->state[i] + at : NULL;
+    j->kernels->update[j->optimizer](j->n - first < j->part ? j->n - first : j->part, j->h,
+                                     j->g + at, j->p + at, s[0], s[1], s[2]);
 }
 
-void cnet_update(const cnet_kernels *kernels, int optimizer, size_t n, const double *h,
-                 const void *g, void *p, void *const *state, int threads)
+static void sum_part(const void *context, size_t part, int lane, void *scratch)
 {
-    const update u = {kernels, optimizer, n, h, g, p, state};
-    if (threads < 2 || n < 8 * CNET_PART)
-        kernels->update[optimizer](n, h, g, p, state[0], state[1], state[2]);
-    else
-        cnet_pool_run(threads, (n + CNET_PART - 1) / CNET_PART, update_part, &u, NULL);
+    const job *j = context;
+    const size_t first = part * j->part;
+    (void)lane, (void)scratch;
+    j->sums[part] = j->kernels->sum_squares(j->n - first < j->part ? j->n - first : j->part,
+                                            j->g + first * j->kernels->itemsize);
+}
+
+static void run(job *j, cnet_task task, int threads)
+{
+    cnet_pool_run(j->n < CNET_SHARED_FROM ? 1 : threads, (j->n + j->part - 1) / j->part, task, j,
+                  NULL);
+}
+
+/* The parts follow the size alone, so that the sum has the same bits with any number of threads. */
+static double norm(job j, int threads)
+{
+    double sums[CNET_SUMS], total = 0;
+    const size_t share = (j.n + CNET_SUMS - 1) / CNET_SUMS;
+    j.part = share < CNET_PART ? CNET_PART : (share + 63) / 64 * 64;
+    j.sums = sums;
+    run(&j, sum_part, threads);
+    for (size_t i = 0; i * j.part < j.n; i++)
+        total += sums[i];
+    return sqrt(total);
+}
+
+/* As torch.nn.utils.clip_grad_norm_: limit / (norm + 1e-6), and never above 1. */
+static double factor(double limit, double norm)
+{
+    const double f = limit / (norm + 1e-6);
+    return f < 1 ? f : f >= 1 ? 1 : f;
+}
+
+/* The work on the parameters from one place to another, both included. */
+static job between(const job *all, const cnet_place *from, const cnet_place *to)
+{
+    const size_t at = from->offset * all->kernels->itemsize;
+    job j = *all;
+    j.n = to->offset + to->size - from->offset;
+    j.g += at, j.p += at;
+    for (int s = 0; s < 3; s++)
+        j.state[s] = j.state[s] ? j.state[s] + at : NULL;
+    return j;
+}
+
+/* The last place of the run of places that begins at i and takes part, which i does. */
+static size_t run_end(const cnet_place *places, size_t count, size_t i)
+{
+    while (i + 1 < count && !places[i + 1].frozen)
+        i++;
+    return i;
+}
+
+double cnet_update(const cnet_kernels *kernels, int optimizer, const cnet_clip *clip, double *h,
+                   size_t count, const cnet_place *places, const void *g, void *p,
+                   void *const *state, int threads)
+{
+    const job all = {kernels, optimizer, 0, CNET_PART, h, g, p, {state[0], state[1], state[2]}, NULL};
+    double squares = 0;
+    if (clip->by == CNET_CLIP_VALUE)
+        h[CNET_H_BOUND] = clip->limit;
+    if (clip->by == CNET_CLIP_GLOBAL_NORM) {
+        for (size_t i = 0; i < count; i++)
+            if (!places[i].frozen) {
+                const size_t end = run_end(places, count, i);
+                const double own = norm(between(&all, &places[i], &places[end]), threads);
+                squares += own * own;
+                i = end;
+            }
+        h[CNET_H_FACTOR] = factor(clip->limit, sqrt(squares));
+    }
+    for (size_t i = 0; i < count; i++)
+        if (!places[i].frozen) {
+            const size_t end = clip->by == CNET_CLIP_NORM ? i : run_end(places, count, i);
+            job j = between(&all, &places[i], &places[end]);
+            if (clip->by == CNET_CLIP_NORM) {
+                const double own = norm(j, threads);
+                squares += own * own;
+                h[CNET_H_FACTOR] = factor(clip->limit, own);
+            }
+            run(&j, update_part, threads);
+            i = end;
+        }
+    return sqrt(squares);
 }

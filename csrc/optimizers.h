@@ -3,7 +3,8 @@
  * Row: name, states per parameter. name_update(g, p, s0, s1, s2, h) reads the gradient g, moves *p
  * and its states. What is the same for all parameters of a step (bias corrections, powers of beta)
  * is in h, made once per step by cnet_prepare in optimizers.c. Weight decay is no rule's business:
- * the loop around them adds the coupled kind to g and shrinks p by the decoupled kind.
+ * the loop around them adds the coupled kind to g and shrinks p by the decoupled kind. Nor is
+ * clipping: g comes clipped.
  *
  * To add one: a row, its function, its case in cnet_prepare, a class in cnet/optimizers.py and a
  * golden in tests/golden. */
@@ -36,9 +37,13 @@ enum {
     CNET_SETTINGS
 };
 
-/* h: what every rule gets, then a rule's own. */
-enum { CNET_H_RATE, CNET_H_L2, CNET_H_SHRINK, CNET_H_A, CNET_H_B, CNET_H_C, CNET_H_D, CNET_H_E,
-       CNET_H_F, CNET_HYPER };
+/* h: what every rule gets, then a rule's own. A gradient is multiplied by FACTOR and cut at +-BOUND
+ * before anything else is done with it. */
+enum { CNET_H_RATE, CNET_H_L2, CNET_H_SHRINK, CNET_H_FACTOR, CNET_H_BOUND, CNET_H_A, CNET_H_B,
+       CNET_H_C, CNET_H_D, CNET_H_E, CNET_H_F, CNET_HYPER };
+
+/* What gradients are cut to before a step, and by which measure. */
+enum { CNET_CLIP_NOTHING, CNET_CLIP_VALUE, CNET_CLIP_NORM, CNET_CLIP_GLOBAL_NORM };
 
 /* What a rule carries from step to step for all parameters together: steps taken, then products. */
 enum { CNET_RUN_STEPS, CNET_RUN_PRODUCT_1, CNET_RUN_PRODUCT_2, CNET_RUNNING };
@@ -176,4 +181,82 @@ RULE(lion)
 #undef RULE
 #undef UNUSED1
 #undef UNUSED2
+
+/* ---- gradients --------------------------------------------------------------------------------- */
+
+/* Sum of squares, in double where the dtype's own squares overflow. */
+static double F(sum_squares)(size_t n, const void *x_)
+{
+    const T *x = x_;
+    double sum = 0;
+    for (size_t i = 0; i < n; i += 1024) {
+        const size_t count = n - i < 1024 ? n - i : 1024;
+        T part[32] = {0};
+        size_t k = 0;
+        for (; k + 32 <= count; k += 32)
+            for (size_t l = 0; l < 32; l++)
+                part[l] += x[i + k + l] * x[i + k + l];
+        for (size_t l = 0; k < count; k++, l++)
+            part[l] += x[i + k] * x[i + k];
+        double chunk = F(sum)(32, part);
+        if (!(chunk - chunk == 0)) {
+            chunk = 0;
+            for (k = 0; k < count; k++)
+                chunk += (double)x[i + k] * (double)x[i + k];
+        }
+        sum += chunk;
+    }
+    return sum;
+}
+
+/* l1 sum |p| + l2 sum p^2, whose gradient l1 sign(p) + 2 l2 p is added to g unless that is NULL. */
+static double F(penalize)(size_t n, double l1, double l2, const void *p_, void *g_)
+{
+    const T *p = p_, a = (T)l1, b = 2 * (T)l2;
+    T *g = g_;
+    double sum = 0, squares = 0;
+    for (size_t i = 0; i < n; i += 1024) {
+        const size_t count = n - i < 1024 ? n - i : 1024;
+        T size[1024];
+        for (size_t k = 0; k < count; k++)
+            size[k] = p[i + k] < 0 ? -p[i + k] : p[i + k];
+        sum += F(sum)(count, size);
+        squares += F(sum_squares)(count, p + i);
+    }
+    if (g)
+        for (size_t i = 0; i < n; i++)
+            g[i] += (p[i] > 0 ? a : p[i] < 0 ? -a : 0) + b * p[i];
+    return (l1 > 0 ? l1 * sum : 0) + (l2 > 0 ? l2 * squares : 0);
+}
+
+CNET_INLINE T F(clipped)(T g, const T *h)
+{
+    g *= h[CNET_H_FACTOR];
+    g = g > h[CNET_H_BOUND] ? h[CNET_H_BOUND] : g;
+    return g < -h[CNET_H_BOUND] ? -h[CNET_H_BOUND] : g;
+}
+
+/* ---- update rules ------------------------------------------------------------------------------- */
+
+#define CNET_ROW(name, states)                                                                   \
+    static void F(name##_step)(size_t n, const double *settings, const void *g_, void *p_,       \
+                               void *s0_, void *s1_, void *s2_)                                  \
+    {                                                                                            \
+        T h[CNET_HYPER], unused = 0;                                                             \
+        for (size_t i = 0; i < CNET_HYPER; i++)                                                  \
+            h[i] = (T)settings[i];                                                               \
+        const T *restrict g = g_;                                                                \
+        T *restrict p = p_, *restrict s0 = s0_, *restrict s1 = s1_, *restrict s2 = s2_;          \
+        (void)s0, (void)s1, (void)s2;                                                            \
+        for (size_t i = 0; i < n; i++) {                                                         \
+            T pi = p[i];                                                                         \
+            const T gi = F(clipped)(g[i], h) + h[CNET_H_L2] * pi;                                \
+            pi *= h[CNET_H_SHRINK];                                                              \
+            F(name##_update)(gi, &pi, states > 0 ? s0 + i : &unused,                             \
+                             states > 1 ? s1 + i : &unused, states > 2 ? s2 + i : &unused, h);   \
+            p[i] = pi;                                                                           \
+        }                                                                                        \
+    }
+CNET_OPTIMIZERS(CNET_ROW)
+#undef CNET_ROW
 #endif

@@ -3,9 +3,9 @@
  * The path is chosen by the shape of the whole product, so that the number of threads changes no bit
  * of what comes out. */
 
-/* Multiplications that make a part, some 80 us of work; a product of fewer than four is left to one
- * thread, since waking another up may take as long as it saves. */
-#define CNET_PART_FROM 4e6
+/* Multiplications from which a product is shared, some 350 us of work on one thread: waking another
+ * one up may take 50 us. */
+#define CNET_SHARE_FROM 1.6e7
 
 typedef struct F(product) {
     size_t M, N, K;
@@ -35,24 +35,24 @@ static int F(choose_path)(const F(product) * p)
     return F(PACKED);
 }
 
-/* Parts for some threads: along the larger side of C, so that little is packed twice; more than
- * there are threads, since not all get the same of a shared machine; none too small to be worth
- * waking a thread up. OpenBLAS takes other ways for other sizes: its parts follow the shape alone. */
+/* Parts for some threads: along the longer side of C, so that little is packed twice. The same number
+ * for each thread, and several where the side is long, since not all get the same of a shared
+ * machine; none too small to be worth waking a thread up. OpenBLAS takes other ways for other sizes:
+ * its parts follow the shape alone. */
 static size_t F(choose_parts)(F(product) * p, int threads)
 {
     const double work = (double)p->M * (double)p->N * (double)p->K;
     const int by_rows = p->M > p->N;
     const size_t side = by_rows ? p->M : p->N, tile = by_rows ? CNET_MR : NR;
-    size_t parts = 4 * (size_t)threads, step;
+    const size_t turns = side / 256 / (size_t)(threads > 0 ? threads : 1);
+    size_t parts = 1;
     if (p->path == F(BLAS))
         parts = side / 512;
-    else if (threads < 2 || work < 4 * CNET_PART_FROM)
-        parts = 1;
-    else if (work < (double)parts * CNET_PART_FROM)
-        parts = (size_t)(work / CNET_PART_FROM);
+    else if (threads > 1 && work >= CNET_SHARE_FROM)
+        parts = (size_t)threads * (turns < 1 ? 1 : turns > 3 ? 3 : turns);
     if (parts > side / (4 * tile))
         parts = side / (4 * tile);
-    step = parts > 1 ? ((side + parts - 1) / parts + tile - 1) / tile * tile : side;
+    const size_t step = parts > 1 ? ((side + parts - 1) / parts + tile - 1) / tile * tile : side;
     p->rows = by_rows ? step : p->M;
     p->columns = by_rows ? p->N : step;
     return (side + step - 1) / step;

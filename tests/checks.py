@@ -13,6 +13,7 @@ import math
 import numpy as np
 import reference
 from buffers import Guarded, embedded, fence, guarded, placed
+from checks_norms import check_norms
 from reference_updates import RuleSettings, walk
 
 from cnet._core import activations, dense, kernels, losses, optimizers
@@ -372,6 +373,7 @@ def main() -> None:
                 for K in few:
                     check_gemm(operands, M, N, K)
         check_gemm(operands, 265, 65, 513)
+        check_norms(dtype)
     print(kernels.isa(), "passed")
 
 

@@ -54,6 +54,7 @@ def classifier(**settings) -> cnet.Sequential:
 def snapshot(net: cnet.Sequential) -> dict[str, bytes]:
     """Return everything that training changes, as bytes: parameters, optimizer state, counters."""
     state = {name: values.tobytes() for name, values in net.parameters.items()}
+    state |= {name: values.tobytes() for name, values in net.buffers.items()}
     state["passes"] = str(net.passes).encode()
     if net.is_compiled:
         state["steps"] = net.rule.running.tobytes()
@@ -84,3 +85,22 @@ class Unchanged:
 
     def __exit__(self, *_):
         assert snapshot(self.net) == self.before
+
+
+def drawn(layers, inputs, *, loss="mse", optimizer=None, dtype="float64", seed=3):
+    """Return a compiled network whose parameters and buffers are nobody's first values."""
+    net = cnet.Sequential(layers, seed=seed, dtype=dtype).build(inputs)
+    net.compile(optimizer or cnet.SGD(learning_rate=0.0), loss)
+    rng = np.random.default_rng(seed)
+    for name, values in net.parameters.items():
+        low, high = (0.5, 1.5) if name.endswith("gamma") else (-0.8, 0.8)
+        values[...] = rng.uniform(low, high, values.shape)
+    for name, values in net.buffers.items():
+        low, high = (0.5, 2.0) if name.endswith("variance") else (-0.5, 0.5)
+        values[...] = rng.uniform(low, high, values.shape)
+    return net
+
+
+def only_buffers(net: cnet.Sequential) -> dict[str, np.ndarray]:
+    """Return copies of the buffers."""
+    return {name: values.copy() for name, values in net.buffers.items()}

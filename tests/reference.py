@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import mpmath
 import numpy as np
+import reference_noise
 
 # ---- elementary functions ----------------------------------------------------------------------
 
@@ -193,7 +194,17 @@ def activate_backward(name: str, x: np.ndarray, dy: np.ndarray, alpha: float) ->
 LAYERS: dict[str, Callable] = {
     "dense": lambda x, name, alpha, w, b: activate(name, x @ w + (0 if b is None else b), alpha),
     "activation": lambda x, name, alpha, w, b: activate(name, x, alpha),
+    # Random layers when they are asked; reference_noise.py has what they do while training.
+    **dict.fromkeys(reference_noise.NAMES, lambda x, name, alpha, w, b: x),
+    "layer_normalization": lambda x, name, alpha, w, b: normalize(x, 1) * w + b,
+    "batch_normalization": lambda x, name, alpha, w, b: normalize(x, 0) * w + b,
 }
+
+
+def normalize(x, axis: int, epsilon: float = 1e-5):
+    """Return (x - mean) / sqrt(variance + epsilon), both taken along an axis."""
+    apart = x - x.mean(axis, keepdims=True)
+    return apart / np.sqrt(np.mean(apart**2, axis, keepdims=True) + epsilon)
 
 # ---- losses ------------------------------------------------------------------------------------
 

@@ -94,8 +94,9 @@ def test_every_batch_has_its_learning_rate():
         net.compile(cnet.SGD(0.5), "mse")
         before = net.get_weights()[0].copy()
         work = Batches(
-            net.built.core, Source(x), Source(y), None, 1, "mse", 0.0, 0.0, True, False, (), net.rule
-        )
+            net.built.core, Source(x), Source(y), None, 1, "mse", 0.0, 0.0, True, False, (),
+            net.rule,
+        )  # fmt: skip
         work.begin()
         assert work.run(3, rates)
         assert net.learning_rate == (0.5 if rates is None else rates[-1])
@@ -121,8 +122,8 @@ def test_outputs_are_collected_at_the_rows_own_places(core, ordered):
     x = np.random.default_rng(0).standard_normal((ROWS, INPUTS)).astype(np.float32)
     outputs = np.full((ROWS, CLASSES), np.nan, np.float32)
     work = Batches(
-        core, Source(x), np.arange(ROWS) % CLASSES, None, 4, "sparse_categorical_crossentropy_logits",
-        0.0, 0.0, False, True, outputs=outputs,
+        core, Source(x), np.arange(ROWS) % CLASSES, None, 4,
+        "sparse_categorical_crossentropy_logits", 0.0, 0.0, False, True, outputs=outputs,
     )  # fmt: skip
     work.begin(np.array([3, 0, 5, 1, 4, 2]) if ordered else None)
     assert work.run(10)

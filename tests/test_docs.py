@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import cnet
-from cnet.layers import KINDS
+from cnet import layers, noise, norms
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -88,7 +88,8 @@ def test_every_block_of_the_readme_is_run():
 
 
 def test_layers():
-    assert sorted(names_of("Layers")) == sorted(cls.__name__ for cls in KINDS.values())
+    kinds = layers.KINDS | noise.KINDS | norms.KINDS
+    assert sorted(names_of("Layers")) == sorted(cls.__name__ for cls in kinds.values())
     assert all(hasattr(cnet, name) for name in names_of("Layers"))
 
 
@@ -117,15 +118,35 @@ def test_optimizers_are_written_with_their_defaults():
     for call in written:
         optimizer = eval(call, vars(cnet))
         assert optimizer == type(optimizer)(), call
-        for field in set(optimizer.fields) - {"weight_decay", "decoupled_weight_decay"}:
+        for field in set(optimizer.fields) - set(cnet.optimizers.Optimizer.fields):
             assert f"{field}=" in call, f"{call} has {field}"
+        assert "learning_rate=" in call
     assert sorted(call.partition("(")[0].lower() for call in written) == sorted(
         cnet.optimizers.names()
     )
 
 
+def test_schedules_are_written_with_their_settings():
+    written = names_of("Learning rates")
+    for call in written:
+        cls = getattr(cnet.schedules, call.partition("(")[0])
+        settings = [
+            f"{name}={cls.defaults[name]}" if name in cls.defaults else name
+            for name in cls.fields if name != "per"
+        ]  # fmt: skip
+        assert call == f"{cls.__name__}({', '.join(settings)})"
+    assert sorted(call.partition("(")[0] for call in written) == sorted(cnet.schedules.names())
+
+
 def test_metrics_and_data():
-    assert sorted(code(section(README, "Metrics"))) == sorted(cnet.metrics.names())
+    assert sorted(names_of("Metrics")) == sorted(cnet.metrics.names())
+    for names, written, _ in cells(section(README, "Metrics")):
+        if written:
+            (name,), (call,) = code(names), code(written)
+            metric = eval(call, vars(cnet.metrics))
+            assert metric == type(metric)() and metric.default_name == name
+            for field in set(metric.fields) - {"name"}:
+                assert f"{field}=" in call, f"{call} has {field}"
     data = [name for name in code(section(README, "Data")) if name != "cnet.datasets"]
     assert sorted(data) == sorted(n for n in cnet.datasets.__all__ if n.islower())
 

@@ -1,4 +1,4 @@
-"""Metrics: exact over the epoch, whatever the batches, against one line of NumPy each."""
+"""Metrics of the compiled loop: exact over the epoch, against one line of NumPy each."""
 
 import numpy as np
 import pytest
@@ -51,8 +51,8 @@ def case(name, n, dtype):
     return net.compile(cnet.SGD(learning_rate=0), loss, [name]), x, target
 
 
-def test_every_metric_is_here():
-    assert set(BY_HAND) == set(cnet.metrics.names()) - {"accuracy"} == {*kernels.METRICS, "rmse"}
+def test_every_metric_of_the_compiled_loop_is_here():
+    assert set(BY_HAND) == {*kernels.METRICS, "rmse"} < set(cnet.metrics.names())
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 60, None])

@@ -199,7 +199,12 @@ BAD_VALUES = {
     "centered": [],
     "nesterov": [],
     "decoupled_weight_decay": [],
+    "clipvalue": [0.0, -0.1, math.nan, math.inf],
+    "clipnorm": [0.0, -0.1, math.nan, math.inf],
+    "global_clipnorm": [0.0, -0.1, math.nan, math.inf],
 }
+# None means that nothing is clipped.
+OPTIONAL = ("clipvalue", "clipnorm", "global_clipnorm")
 
 
 @pytest.mark.parametrize("cls", CLASSES)
@@ -209,7 +214,8 @@ def test_bad_settings_are_refused_by_name(cls):
     assert {"learning_rate", "weight_decay", "decoupled_weight_decay"} <= names
     for name in sorted(names):
         bad = [(value, ValueError) for value in BAD_VALUES[name]]
-        bad += [(value, TypeError) for value in ("0.1", "no", None)]
+        wrong = ("0.1", "no") if name in OPTIONAL else ("0.1", "no", None)
+        bad += [(value, TypeError) for value in wrong]
         for value, error in bad:
             with pytest.raises(error, match=rf"\b{name}\b") as caught:
                 cls(**{name: value})

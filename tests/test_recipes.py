@@ -7,6 +7,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +15,7 @@ import pytest
 import reference
 import reference_updates
 
-from cnet import datasets, initializers, losses, optimizers
+from cnet import datasets, deviations, initializers, losses, measures, optimizers, schedules
 from cnet._core import kernels
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -120,6 +121,7 @@ def test_python_files_still_compile():
 def test_examples_are_not_there_yet():
     assert "log_sigmoid" not in kernels.ACTIVATIONS and "log_cosh" not in kernels.LOSSES
     assert "radam" not in kernels.OPTIMIZERS and "max_error" not in kernels.METRICS
+    assert "Triangle" not in schedules.names()
     assert "gain" not in kernels.LAYERS and "rademacher" not in initializers.names()
 
 
@@ -231,6 +233,20 @@ def test_metric(compiled):
     assert value == formula(y, t) > 1
 
 
+def test_metric_of_a_whole_epoch():
+    median = python("cnet/deviations.py", deviations)["median_absolute_error"]
+    t, y = numbers(9, 2), numbers(2, 9).T
+    errors = np.sort(np.abs(y - t), axis=None)
+    assert median(t, y) == errors[8]
+    w = np.array([9, 0, 1, 1, 1, 0, 1, 1, 2])
+    again = np.sort(np.abs(y - t)[np.repeat(np.arange(9), w)], axis=None)
+    assert median(t, y, sample_weight=w) == again[len(again) // 2 - 1] != errors[8]
+    measuring = vars(measures) | {"deviations": SimpleNamespace(median_absolute_error=median)}
+    metric = python("cnet/measures.py", SimpleNamespace(**measuring))["MedianAbsoluteError"]()
+    assert metric(t, y, w) == median(t, y, sample_weight=w)
+    assert metric.name == "median_absolute_error"
+
+
 def test_update_rule(compiled):
     optimizer = python("cnet/optimizers.py", optimizers)["RAdam"](learning_rate=0.05, beta_2=0.95)
     assert optimizer.rule == "radam"
@@ -270,6 +286,13 @@ def test_initializer():
     assert values.shape == (30, 40) and set(np.abs(values).ravel()) == {0.05}
     assert abs(values.mean()) < 0.005
     assert np.array_equal(values, initializer.sample((30, 40), 1, 0))
+
+
+def test_schedule():
+    names = python("cnet/schedules.py", schedules)
+    (block,) = (b for b in blocks() if b.anchor.startswith("BY_HAND = ["))
+    ((schedule, rates),) = eval("[" + block.code + "]", names)
+    assert schedule(np.arange(len(rates))).tolist() == rates
 
 
 def test_data_set():

@@ -327,3 +327,32 @@ def test_ten_training_steps(loss_name, name, dtype):
         torch_optimizer.step()
         pair.close(pair.net.train_on_batch(x, targets)["loss"], value, f"loss of step {step}")
     pair.check_parameters("after ten steps")
+
+
+# ---- learning rates ----------------------------------------------------------------------------
+
+SCHEDULES = {
+    "StepLR": ({"step_size": 7, "gamma": 0.3}, cnet.schedules.Step(0.2, 7, 0.3)),
+    "MultiStepLR": ({"milestones": [3, 20]}, cnet.schedules.MultiStep(0.2, [3, 20])),
+    "ExponentialLR": ({"gamma": 0.93}, cnet.schedules.Exponential(0.2, 0.93)),
+    "PolynomialLR": ({"total_iters": 40, "power": 2}, cnet.schedules.Polynomial(0.2, 40, power=2)),
+    "CosineAnnealingLR": ({"T_max": 60, "eta_min": 0.01}, cnet.schedules.Cosine(0.2, 60, 0.01)),
+    "CosineAnnealingWarmRestarts": (
+        {"T_0": 5, "T_mult": 2, "eta_min": 0.01},
+        cnet.schedules.CosineRestarts(0.2, 5, 0.01, t_mult=2),
+    ),
+    "OneCycleLR": ({"max_lr": 0.2, "total_steps": 61}, cnet.schedules.OneCycle(0.2, 61)),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedules(name):
+    settings, schedule = SCHEDULES[name]
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.2)
+    theirs = getattr(torch.optim.lr_scheduler, name)(optimizer, **settings)
+    rates = []
+    for _ in range(60):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        theirs.step()
+    np.testing.assert_allclose(schedule(np.arange(60)), rates, rtol=1e-12)

@@ -19,13 +19,14 @@ if not (ROOT / "csrc").is_dir():
 # A module imports from those before it.
 MODULES = [
     "version", "arrays", "description", "errors", "threads", "activations", "initializers",
-    "program", "layers", "losses", "optimizers", "metrics", "data", "datasets", "assembly",
-    "summary", "history", "progress", "training", "assembled", "model", "state",
-    "io", "info", "demo", "__main__",
+    "regularizers", "program", "layers", "noise", "norms", "losses", "rates", "schedules",
+    "optimizers", "data", "deviations", "scores", "measures", "metrics", "datasets", "assembly",
+    "summary", "history", "progress", "hooks", "logs", "callbacks", "diagnosis", "measured", "training",
+    "fitting", "assembled", "model", "state", "range_test", "io", "info", "demo", "__main__",
 ]  # fmt: skip
 CORE = [
-    "csrc", "kernels", "activations", "sources", "losses", "optimizers", "dense", "network",
-    "rules", "training",
+    "csrc", "kernels", "activations", "sources", "losses", "optimizers", "dense", "noise",
+    "workspace", "inference", "network", "rules", "training",
 ]  # fmt: skip
 # What may be imported besides, when the package is: Python's own modules and NumPy.
 HEAVY = ("scipy_openblas32", "matplotlib", "pandas", "polars", "torch", "json", "dataclasses")

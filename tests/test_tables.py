@@ -154,7 +154,9 @@ def test_optimizer_settings_are_those_of_the_references(name):
 
 
 def test_every_layer_row_is_used():
-    layers = [cnet.Flatten(), cnet.Dense(2), cnet.Activation("relu")]
+    random = [cnet.Dropout(0.5), cnet.GaussianDropout(0.5), cnet.GaussianNoise(0.5)]
+    layers = [cnet.Flatten(), *random, cnet.Dense(2), cnet.Activation("relu")]
+    layers += [cnet.LayerNormalization(), cnet.BatchNormalization()]
     net = cnet.Sequential(layers).build((2, 2))
     kinds = {operation["kind"] for operation in net.built.program.operations}
     assert kinds == set(kernels.LAYERS)

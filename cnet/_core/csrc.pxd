@@ -8,6 +8,7 @@ cdef extern from "cnet.h" nogil:
         CNET_F32
         CNET_F64
         CNET_LAYER_dense
+        CNET_LAYER_batch_normalization
         CNET_LAYER_COUNT
         CNET_ACTIVATION_COUNT
         CNET_LOSS_COUNT
@@ -49,6 +50,11 @@ cdef extern from "cnet.h" nogil:
         size_t bias
         int needs_dx
         int linked
+        uint32_t stream
+        size_t mean
+        size_t variance
+        double epsilon
+        double momentum
 
     ctypedef struct cnet_run:
         size_t rows
@@ -56,14 +62,25 @@ cdef extern from "cnet.h" nogil:
         void **slope
         void *parameters
         void *gradients
+        void *buffers
         void *scratch
         int threads
         int training
         int fresh
         int merged
         int input_slope
+        uint64_t seed
+        uint64_t step
+        size_t first_row
 
     ctypedef void (*cnet_forward)(const cnet_op *, const cnet_run *) noexcept nogil
+
+    ctypedef struct cnet_place:
+        size_t offset
+        size_t size
+        double l1
+        double l2
+        int frozen
 
     ctypedef struct cnet_kernels:
         const char *isa
@@ -82,6 +99,7 @@ cdef extern from "cnet.h" nogil:
                                void *, int) noexcept nogil
         cnet_forward *forward
         cnet_forward *backward
+        cnet_forward absorb
         double (**loss)(const cnet_loss *, size_t, size_t, const void *, const void *,
                         const void *, double, void *) noexcept nogil
         void (**metric)(size_t, size_t, const void *, const void *, const void *,
@@ -90,6 +108,8 @@ cdef extern from "cnet.h" nogil:
                         void *) noexcept nogil
         void (*gather)(const cnet_source *, const int64_t *, size_t, size_t, void *) noexcept nogil
         size_t (*first_nonfinite)(size_t, const void *) noexcept nogil
+        double (*sum_squares)(size_t, const void *) noexcept nogil
+        double (*penalize)(size_t, double, double, const void *, void *) noexcept nogil
 
     const char **cnet_isa_names
     int cnet_isa_supported(int)
@@ -103,8 +123,13 @@ cdef extern from "cnet.h" nogil:
     void cnet_random_order(uint64_t, uint32_t, uint64_t, size_t, int64_t *)
 
     void cnet_prepare(int, const double *, double *, double *)
-    void cnet_update(const cnet_kernels *, int, size_t, const double *, const void *, void *,
-                     void **, int) noexcept nogil
+    enum:
+        CNET_CLIP_NOTHING, CNET_CLIP_VALUE, CNET_CLIP_NORM, CNET_CLIP_GLOBAL_NORM
+    ctypedef struct cnet_clip:
+        int by
+        double limit
+    double cnet_update(const cnet_kernels *, int, const cnet_clip *, double *, size_t,
+                       const cnet_place *, const void *, void *, void **, int) noexcept nogil
 
     ctypedef void (*cnet_task)(const void *, size_t, int, void *) noexcept nogil
     void cnet_pool_run(int, size_t, cnet_task, const void *, void *) noexcept nogil

@@ -1,11 +1,7 @@
-from cnet._core.csrc cimport cnet_kernels, cnet_op, cnet_run
+from libc.stdint cimport uint64_t
 
-
-cdef class Workspace:
-    cdef cnet_run run
-    cdef readonly Py_ssize_t capacity
-    cdef object memory
-    cdef void *input_buffer
+from cnet._core.csrc cimport cnet_kernels, cnet_op, cnet_place, cnet_run
+from cnet._core.workspace cimport Workspace
 
 
 cdef class Network:
@@ -19,21 +15,27 @@ cdef class Network:
     cdef readonly Py_ssize_t outputs
     cdef size_t output_slot
     cdef object numpy_dtype
+    cdef uint64_t seed
     cdef readonly object parameters
     cdef readonly object gradients
     cdef void *parameters_at
     cdef void *gradients_at
+    cdef readonly object buffers
+    cdef void *buffers_at
+    cdef readonly frozenset single_slots
+    cdef readonly bint needs_whole_batch
     cdef list spares
+    cdef cnet_place *penalties
+    cdef int penalty_count
     cdef Workspace tape
 
     cdef int set_op(self, cnet_op *op, dict operation) except -1
     cdef void *address_of_result(self, object out, Py_ssize_t n) except NULL
+    cdef double penalize(self, bint training) noexcept nogil
+    # Memory for up to `capacity` rows of this network.
+    cdef Workspace workspace(self, Py_ssize_t capacity, bint training, bint input_slope)
     cdef Workspace take_workspace(self, Py_ssize_t rows)
     cdef void forward_ops(self, const cnet_run *run) noexcept nogil
     cdef void backward_ops(self, const cnet_run *run) noexcept nogil
     cdef void finish_linked(self, const cnet_run *run) noexcept nogil
-
-
-# A NumPy array of n zero bytes whose first is 64-byte aligned, and its address.
-cdef object aligned_zeros(Py_ssize_t n)
-cdef void *address(object array) except NULL
+    cdef void absorb_statistics(self, const cnet_run *run) noexcept nogil

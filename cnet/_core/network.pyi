@@ -1,22 +1,21 @@
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
 from cnet._core.sources import Source
 
-class Workspace:
-    def __new__(
-        cls, network: Network, capacity: int, training: bool = False, input_slope: bool = False
-    ) -> Workspace: ...
-    @property
-    def capacity(self) -> int: ...
-    @property
-    def nbytes(self) -> int: ...
-
 class Network:
     def __new__(
-        cls, dtype: str, widths: Sequence[int], operations: Sequence[dict[str, Any]], size: int
+        cls,
+        dtype: str,
+        widths: Sequence[int],
+        operations: Sequence[dict[str, Any]],
+        size: int,
+        penalties: Sequence[tuple[int, int, float, float]] = (),
+        seed: int = 0,
+        buffer_size: int = 0,
+        single_slots: Collection[int] = (),
     ) -> Network: ...
     @property
     def dtype(self) -> int: ...
@@ -35,9 +34,16 @@ class Network:
     @property
     def gradients(self) -> NDArray[Any]: ...
     @property
+    def buffers(self) -> NDArray[Any]: ...
+    @property
+    def single_slots(self) -> frozenset[int]: ...
+    @property
+    def needs_whole_batch(self) -> bool: ...
+    @property
     def tape_rows(self) -> int: ...
     @property
     def nbytes(self) -> int: ...
+    def penalty(self) -> float: ...
     def predict(
         self,
         x: NDArray[Any],
@@ -45,5 +51,7 @@ class Network:
         scale: float = 1.0,
         threads: int = 1,
     ) -> NDArray[Any]: ...
-    def forward(self, x: Source, threads: int = 1) -> NDArray[Any]: ...
+    def forward(
+        self, x: Source, threads: int = 1, training: bool = False, step: int = 0
+    ) -> NDArray[Any]: ...
     def backward(self, dy: Source, threads: int = 1) -> NDArray[Any]: ...

@@ -1,7 +1,7 @@
 """A network's program: operations over slots, run forward and backward without the GIL.
 
-Memory: parameters and gradients lie side by side in one arena, aligned to 64 bytes. What a pass
-needs besides is in a Workspace, one per thread that is inside the network at the same time; the
+Memory: parameters and gradients lie side by side in one arena, aligned to 64 bytes, buffers (moving
+means and variances) in an array of their own. What a pass needs besides is in a Workspace, one per thread that is inside the network at the same time; the
 program itself is never written after it is built.
 """
 
@@ -11,127 +11,22 @@ from cpython.buffer cimport (
     PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release,
     PyObject_GetBuffer,
 )
-from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
 
 from cnet._core cimport activations
 from cnet._core.csrc cimport (
-    CNET_F32, CNET_F64, CNET_NONE, CNET_SCRATCH_BYTES, cnet_kernels, cnet_op, cnet_run,
-    cnet_source,
+    CNET_F32, CNET_F64, CNET_LAYER_batch_normalization, CNET_NONE, cnet_kernels, cnet_op,
+    cnet_place, cnet_run, cnet_source,
 )
-from cnet._core.kernels cimport kernels_of, load_blas, pool_run
+from cnet._core.inference cimport MOST_LANES, Inference, infer
+from cnet._core.kernels cimport kernels_of, load_blas
 from cnet._core.kernels import LAYERS
-from cnet._core.sources cimport Source, fill, in_place
+from cnet._core.sources cimport Source, fill
+from cnet._core.workspace cimport Workspace, address, aligned_zeros
 
-cdef size_t ALIGNMENT = 64
 # Rows that a pass without gradients takes at a time: they and their activations stay in the cache.
 cdef Py_ssize_t INFERENCE_ROWS = 256
-# So many times these, and a look at whether Ctrl-C was pressed.
-cdef Py_ssize_t SIGNAL_CHUNKS = 32
-
-
-cdef object aligned_zeros(Py_ssize_t n):
-    raw = np.zeros(n + ALIGNMENT, np.uint8)
-    cdef Py_ssize_t skip = (ALIGNMENT - <size_t>address(raw) % ALIGNMENT) % ALIGNMENT
-    return raw[skip:skip + n]
-
-
-cdef void *address(object array) except NULL:
-    """Where an array's data lies (C-contiguous; the array must be kept alive by the caller)."""
-    cdef Py_buffer view
-    PyObject_GetBuffer(array, &view, PyBUF_STRIDES)
-    cdef void *at = view.buf
-    PyBuffer_Release(&view)
-    return at
-
-
-cdef size_t padded(size_t n) noexcept:
-    return (n + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
-
-
-# Threads that one prediction uses at most, as the arrays below say.
-cdef int MOST_LANES = 64
-
-
-cdef struct Inference:
-    const cnet_kernels *kernels
-    const cnet_op *ops
-    int op_count
-    size_t output_slot, output_bytes
-    const cnet_source *source
-    char *to
-    size_t chunk, done
-    cnet_run *runs[64]
-    void *buffers[64]
-
-
-cdef void infer_part(const void *context, size_t part, int lane, void *scratch) noexcept nogil:
-    """One chunk: read in place where that can be, write the last slot to where it is wanted."""
-    cdef const Inference *job = <const Inference *>context
-    cdef cnet_run *run = job.runs[lane]
-    cdef size_t first = (job.done + part) * job.chunk
-    cdef char *to = job.to + first * job.output_bytes
-    cdef void *last = run.value[job.output_slot]
-    cdef const void *here = in_place(job.source, first, job.kernels.itemsize)
-    cdef int i
-    run.rows = min(job.chunk, job.source.rows - first)
-    if job.op_count == 0:
-        job.kernels.gather(job.source, NULL, first, run.rows, to)
-        return
-    run.value[0] = job.buffers[lane] if here == NULL else <void *>here
-    if here == NULL:
-        job.kernels.gather(job.source, NULL, first, run.rows, run.value[0])
-    run.value[job.output_slot] = to
-    for i in range(job.op_count):
-        job.kernels.forward[job.ops[i].kind](&job.ops[i], run)
-    run.value[job.output_slot] = last
-
-
-cdef class Workspace:
-    """Values (and their gradients) of every slot for up to `capacity` rows, and scratch.
-
-    Parameters
-    ----------
-    network : Network
-    capacity : int
-    training : bool
-        Also hold the gradients.
-    input_slope : bool
-        Also the gradient of the data.
-    """
-
-    def __cinit__(self, Network network, Py_ssize_t capacity, bint training=False,
-                  bint input_slope=False):
-        cdef Py_ssize_t slots = len(network.widths), tables, total, at, size, i
-        self.capacity = capacity
-        tables = padded(2 * slots * sizeof(void *))
-        sizes = [padded(width * capacity * network.itemsize) for width in network.widths]
-        total = tables + padded(CNET_SCRATCH_BYTES) + sum(sizes) * (2 if training else 1)
-        self.memory = aligned_zeros(total)
-        cdef char *base = <char *>address(self.memory)
-        self.run.value = <void **>base
-        self.run.slope = <void **>base + slots
-        at = tables
-        self.run.scratch = base + at
-        at += padded(CNET_SCRATCH_BYTES)
-        for i in range(slots):
-            size = sizes[i]
-            self.run.value[i] = base + at
-            at += size
-            if training:
-                self.run.slope[i] = base + at
-                at += size
-        self.input_buffer = self.run.value[0]
-        self.run.parameters = network.parameters_at
-        self.run.gradients = network.gradients_at if training else NULL
-        self.run.threads = 1
-        self.run.training = training
-        self.run.input_slope = input_slope
-
-    @property
-    def nbytes(self):
-        """Memory held, in bytes."""
-        return self.memory.nbytes
 
 
 cdef class Network:
@@ -144,24 +39,37 @@ cdef class Network:
         Columns of every slot; slot 0 is the input.
     operations : sequence of dict
         In the order of the forward pass, with the keys kind, x, y, z (slots), activation, alpha,
-        weight, bias (offsets in elements into the parameters, or None), linked (bool: merged into
-        the loss).
-    size : int
-        Elements of the parameters, all offsets included.
+        weight, bias (offsets in elements into the parameters, or None), needs_dx (bool: parameters
+        come before), linked (bool: merged into the loss), stream (of its random numbers), and for a
+        normalisation mean, variance (offsets into the buffers), epsilon, momentum.
+    size, seed : int
+        Elements of the parameters, all offsets included; what random layers draw from.
+    penalties : sequence of (offset, size, l1, l2)
+        What the size of some parameters costs: l1 sum |p| + l2 sum p^2.
+    buffer_size : int
+        Elements of the buffers, all offsets included.
+    single_slots : collection of int
+        Slots that have one row whatever the batch has.
 
     Attributes
     ----------
     parameters, gradients : (size,) arrays
         Flat views of the arena.
+    buffers : (buffer_size,) array
+        Moving means and variances: training moves them, no gradient does.
+    needs_whole_batch : bool
+        Training rows depend on each other: a batch must not pass in pieces, nor have one row.
     """
 
-    def __cinit__(self, str dtype, widths, operations, Py_ssize_t size):
+    def __cinit__(self, str dtype, widths, operations, Py_ssize_t size, penalties=(),
+                  uint64_t seed=0, Py_ssize_t buffer_size=0, single_slots=()):
         cdef int i
         self.dtype = CNET_F32 if dtype == "float32" else CNET_F64
+        self.seed = seed
         self.numpy_dtype = np.dtype(dtype)
         self.kernels = kernels_of(self.dtype)
         self.itemsize = self.kernels.itemsize
-        self.widths = tuple(widths)
+        self.widths, self.single_slots = tuple(widths), frozenset(single_slots)
         self.op_count = len(operations)
         self.ops = <cnet_op *>calloc(max(self.op_count, 1), sizeof(cnet_op))
         if self.ops == NULL:
@@ -170,10 +78,20 @@ cdef class Network:
         self.parameters, self.gradients = arena[:size], arena[size:]
         self.parameters_at = address(arena)
         self.gradients_at = <char *>self.parameters_at + size * self.itemsize
+        self.buffers = aligned_zeros(buffer_size * self.itemsize).view(self.numpy_dtype)
+        self.buffers_at = address(self.buffers)
         for i, operation in enumerate(operations):
             self.set_op(&self.ops[i], operation)
         self.inputs = self.widths[0]
         self.spares = []
+        self.penalty_count = len(penalties)
+        self.penalties = <cnet_place *>calloc(max(self.penalty_count, 1), sizeof(cnet_place))
+        if self.penalties == NULL:
+            raise MemoryError
+        for i, (offset, count, l1, l2) in enumerate(penalties):
+            if offset < 0 or count < 0 or offset + count > size:
+                raise ValueError(f"penalty ({offset}, {count}) lies outside the parameters")
+            self.penalties[i] = cnet_place(offset, count, l1, l2, False)
         self.output_slot = self.ops[self.op_count - 1].y if self.op_count else 0
         self.outputs = self.widths[self.output_slot]
         if max(self.widths) >= 128:
@@ -181,6 +99,7 @@ cdef class Network:
 
     def __dealloc__(self):
         free(self.ops)
+        free(self.penalties)
 
     cdef int set_op(self, cnet_op *op, dict operation) except -1:
         op.kind = LAYERS.index(operation["kind"])
@@ -190,14 +109,18 @@ cdef class Network:
         op.inputs, op.outputs = self.widths[op.x], self.widths[op.y]
         op.weight = CNET_NONE if operation["weight"] is None else operation["weight"]
         op.bias = CNET_NONE if operation["bias"] is None else operation["bias"]
-        op.needs_dx = op.x != 0
-        op.linked = operation["linked"]
+        op.needs_dx, op.linked = operation["needs_dx"], operation["linked"]
+        op.stream = operation["stream"]
+        op.mean = CNET_NONE if operation.get("mean") is None else operation["mean"]
+        op.variance = CNET_NONE if operation.get("variance") is None else operation["variance"]
+        op.epsilon, op.momentum = operation.get("epsilon", 0.0), operation.get("momentum", 0.0)
+        self.needs_whole_batch |= op.kind == CNET_LAYER_batch_normalization
         return 0
 
     @property
     def nbytes(self):
-        """Memory of parameters and gradients, in bytes."""
-        return self.parameters.nbytes + self.gradients.nbytes
+        """Memory of parameters, gradients and buffers, in bytes."""
+        return self.parameters.nbytes + self.gradients.nbytes + self.buffers.nbytes
 
     # ---- the program ---------------------------------------------------------------------------
 
@@ -217,6 +140,30 @@ cdef class Network:
         if run.merged and op.linked:
             self.kernels.activate[op.activation](run.rows, op.outputs, op.alpha,
                                                  run.value[op.y], run.value[op.y])
+
+    cdef double penalize(self, bint training) noexcept nogil:
+        """What the parameters' size costs; its gradient is added to the gradients when training."""
+        cdef double value = 0
+        cdef size_t at
+        cdef int i
+        for i in range(self.penalty_count):
+            at = self.penalties[i].offset * self.itemsize
+            value += self.kernels.penalize(
+                self.penalties[i].size, self.penalties[i].l1, self.penalties[i].l2,
+                <char *>self.parameters_at + at,
+                <char *>self.gradients_at + at if training else NULL)
+        return value
+
+    def penalty(self):
+        """What the parameters' size costs at the moment; 0 without penalties."""
+        return self.penalize(False)
+
+    cdef void absorb_statistics(self, const cnet_run *run) noexcept nogil:
+        """Move the buffers towards the statistics of the last training forward."""
+        cdef int i
+        for i in range(self.op_count):
+            if self.ops[i].kind == CNET_LAYER_batch_normalization:
+                self.kernels.absorb(&self.ops[i], run)
 
     # ---- inference -----------------------------------------------------------------------------
 
@@ -243,7 +190,7 @@ cdef class Network:
         cdef cnet_source source
         cdef Inference job
         cdef Workspace work
-        cdef Py_ssize_t n, chunks, done
+        cdef Py_ssize_t n, chunks
         cdef int lanes, lane
         PyObject_GetBuffer(x, &view, PyBUF_STRIDES | PyBUF_FORMAT)
         try:
@@ -270,18 +217,20 @@ cdef class Network:
                 work.run.threads = threads if chunks == 1 else 1
                 job.runs[lane], job.buffers[lane] = &work.run, work.input_buffer
                 crew.append(work)
-            done = 0
-            while done < chunks:
-                if done:
-                    PyErr_CheckSignals()
-                job.done = done
-                with nogil:
-                    pool_run(lanes, min(SIGNAL_CHUNKS * lanes, chunks - done), infer_part, &job)
-                done += SIGNAL_CHUNKS * lanes
+            infer(&job, lanes, chunks)
             self.spares += crew
             return out
         finally:
             PyBuffer_Release(&view)
+
+    cdef Workspace workspace(self, Py_ssize_t capacity, bint training, bint input_slope):
+        cdef Workspace work = Workspace(self.widths, self.single_slots, self.itemsize, capacity,
+                                        training)
+        work.run.parameters = self.parameters_at
+        work.run.gradients = self.gradients_at if training else NULL
+        work.run.buffers = self.buffers_at
+        work.run.input_slope, work.run.seed = input_slope, self.seed
+        return work
 
     cdef Workspace take_workspace(self, Py_ssize_t rows):
         """A workspace of at least so many rows that nobody else has now."""
@@ -292,7 +241,7 @@ cdef class Network:
                 return work
         except IndexError:
             pass
-        return Workspace(self, rows)
+        return self.workspace(rows, False, False)
 
     cdef void *address_of_result(self, object out, Py_ssize_t n) except NULL:
         """Where to write n rows of outputs, once it is sure that they fit there."""
@@ -320,8 +269,18 @@ cdef class Network:
 
     # ---- forward and backward by hand --------------------------------------------------------------
 
-    def forward(self, Source x not None, int threads=1):
+    def forward(self, Source x not None, int threads=1, bint training=False, uint64_t step=0):
         """Outputs for all rows of x, keeping what `backward` needs.
+
+        Parameters
+        ----------
+        x : Source of (N, inputs)
+        threads : int
+        training : bool
+            Normalise by the statistics of these rows, and move the buffers towards them; draw random
+            numbers.
+        step : int
+            Whose random numbers are drawn, here and in `backward`.
 
         Returns
         -------
@@ -330,15 +289,17 @@ cdef class Network:
         cdef Py_ssize_t n = x.rows.rows
         if <Py_ssize_t>x.rows.columns != self.inputs:
             raise ValueError(f"expected {self.inputs} columns, got {x.rows.columns}")
+        if training and self.needs_whole_batch and n == 1:
+            raise ValueError("one row has no variance to normalise by")
         # Whoever is inside holds the workspace, a second thread makes its own, and the last one out
         # leaves the tape.
         cdef Workspace tape = self.tape
         self.tape = None
         if tape is None or tape.capacity < n:
-            tape = Workspace(self, n, True, True)
+            tape = self.workspace(n, True, True)
         out = np.empty((n, self.outputs), self.numpy_dtype)
         cdef cnet_run *run = &tape.run
-        run.rows, run.threads = n, threads
+        run.rows, run.threads, run.training, run.step = n, threads, training, step
         if n == 0:
             self.tape = tape
             return out
@@ -353,6 +314,8 @@ cdef class Network:
             self.kernels.gather(&x.rows, NULL, 0, n, run.value[0])
             self.forward_ops(run)
             self.kernels.gather(&outputs, NULL, 0, n, to)
+        if training:
+            self.absorb_statistics(run)
         self.tape = tape
         return out
 

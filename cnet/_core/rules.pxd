@@ -1,3 +1,4 @@
+from cnet._core.csrc cimport cnet_clip, cnet_place
 from cnet._core.network cimport Network
 
 
@@ -10,7 +11,10 @@ cdef class Rule:
     cdef readonly object states
     cdef double *settings_at
     cdef double *running_at
-    cdef Py_ssize_t size
+    cdef cnet_clip clip
+    cdef cnet_place *places
+    cdef Py_ssize_t place_count
+    cdef readonly double norm
     cdef void *state_at[3]
 
     cdef void step(self, int threads) noexcept nogil

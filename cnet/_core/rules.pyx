@@ -3,10 +3,23 @@
 import numpy as np
 
 from cnet._core cimport optimizers
-from cnet._core.csrc cimport CNET_HYPER, CNET_SETTINGS
+from libc.stdlib cimport free, malloc
+
+from cnet._core.csrc cimport (
+    CNET_CLIP_GLOBAL_NORM, CNET_CLIP_NORM, CNET_CLIP_NOTHING, CNET_CLIP_VALUE, CNET_HYPER,
+    CNET_SETTINGS, cnet_clip, cnet_place,
+)
 from cnet._core.kernels cimport prepare, update
 from cnet._core.kernels import OPTIMIZERS
-from cnet._core.network cimport Network, address, aligned_zeros
+from cnet._core.network cimport Network
+from cnet._core.workspace cimport address, aligned_zeros
+
+
+# What gradients may be cut by.
+cdef dict CLIPS = {
+    "nothing": CNET_CLIP_NOTHING, "value": CNET_CLIP_VALUE, "norm": CNET_CLIP_NORM,
+    "global_norm": CNET_CLIP_GLOBAL_NORM,
+}
 
 
 cdef class Rule:
@@ -21,6 +34,12 @@ cdef class Rule:
         See csrc/optimizers.h. May be written between steps, such as the learning rate in [0].
     fill : float
         What the first state starts with (AdaGrad's accumulator).
+    places : sequence of (offset, size), optional
+        Of every parameter, in elements, in their order; what lies between must have no gradient.
+        One that is everything, unless given.
+    clip : (by, limit)
+        Cut gradients by "value" (to +-limit), by the "norm" of each parameter's or by the
+        "global_norm" of all (multiplied by limit / norm where that is below 1).
 
     Attributes
     ----------
@@ -28,12 +47,34 @@ cdef class Rule:
         Steps taken and running products.
     states : (s, size) array
         Per parameter.
+    norm : float
+        Of all gradients in the last step before they were cut; 0 unless something is cut by a norm.
+
+    Raises
+    ------
+    ValueError
+        For settings, places or a way to clip that do not fit.
     """
 
-    def __cinit__(self, Network network not None, str name, settings, double fill=0.0):
+    def __cinit__(self, Network network not None, str name, settings, double fill=0.0,
+                  places=None, clip=("nothing", 0.0)):
         cdef int i
-        cdef Py_ssize_t count
+        cdef Py_ssize_t count, end = 0
         self.network = network
+        places = [(0, network.parameters.size)] if places is None else list(places)
+        for offset, size in places:
+            if offset < end or size < 0 or offset + size > network.parameters.size:
+                raise ValueError(f"place ({offset}, {size}) lies outside the parameters or before the last")
+            end = offset + size
+        if clip[0] not in CLIPS:
+            raise ValueError(f"unknown way to clip {clip[0]!r}; known: {', '.join(CLIPS)}")
+        self.clip = cnet_clip(CLIPS[clip[0]], clip[1])
+        self.place_count = len(places)
+        self.places = <cnet_place *>malloc(max(self.place_count, 1) * sizeof(cnet_place))
+        if self.places == NULL:
+            raise MemoryError
+        for i, (offset, size) in enumerate(places):
+            self.places[i] = cnet_place(offset, size, 0, 0, False)
         self.name = name
         self.which = optimizers.find(name)
         self.settings = np.array(settings, np.float64)
@@ -42,19 +83,31 @@ cdef class Rule:
         self.running = np.array([0.0, 1.0, 1.0])
         self.settings_at = <double *>address(self.settings)
         self.running_at = <double *>address(self.running)
-        count, self.size = OPTIMIZERS[name], network.parameters.size
-        flat = aligned_zeros(count * self.size * network.itemsize).view(network.parameters.dtype)
-        self.states = flat.reshape(count, self.size)
+        count, size = OPTIMIZERS[name], network.parameters.size
+        flat = aligned_zeros(count * size * network.itemsize).view(network.parameters.dtype)
+        self.states = flat.reshape(count, size)
         for i in range(count):
-            self.state_at[i] = <char *>address(flat) + i * self.size * network.itemsize
+            self.state_at[i] = <char *>address(flat) + i * <Py_ssize_t>size * network.itemsize
         if fill and count:
             self.states[0] = fill
+
+    def freeze(self, frozen):
+        """Say which parameters steps leave as they are, one bool for each place."""
+        if len(frozen) != self.place_count:
+            raise ValueError(f"got {len(frozen)} for {self.place_count} places")
+        cdef int i
+        for i in range(self.place_count):
+            self.places[i].frozen = bool(frozen[i])
+
+    def __dealloc__(self):
+        free(self.places)
 
     cdef void step(self, int threads) noexcept nogil:
         cdef double h[CNET_HYPER]
         prepare(self.which, self.settings_at, self.running_at, h)
-        update(self.network.kernels, self.which, self.size, h, self.network.gradients_at,
-               self.network.parameters_at, self.state_at, threads)
+        self.norm = update(self.network.kernels, self.which, &self.clip, h, self.place_count,
+                           self.places, self.network.gradients_at, self.network.parameters_at,
+                           self.state_at, threads)
 
     def apply(self, int threads=1):
         """One step from the network's gradients."""

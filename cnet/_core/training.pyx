@@ -7,16 +7,17 @@ can look after signals, progress and callbacks in between.
 import numpy as np
 
 from libc.math cimport isfinite
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
 from cnet._core cimport losses
 from cnet._core.csrc cimport cnet_kernels, cnet_loss, cnet_run
 from cnet._core.kernels cimport expect_shape
 from cnet._core.kernels import LOSSES, METRICS
-from cnet._core.network cimport Network, Workspace, address, aligned_zeros
+from cnet._core.network cimport Network
 from cnet._core.rules cimport Rule
 from cnet._core.sources cimport Source, in_place
+from cnet._core.workspace cimport Workspace, address, aligned_zeros
 
 cdef tuple METRIC_NAMES = tuple(METRICS)
 # A larger batch passes in pieces whose gradients are added up, so that memory does not follow it.
@@ -79,7 +80,9 @@ cdef class Batches:
     steps, rows_done : int
         Batches and rows done since `reset_sums`.
     loss_sum : float
-        Sum over these of loss times rows.
+        Sum over these of loss times rows; when training, with the parameters' penalties.
+    norm_sum : float
+        Sum over the steps of the gradients' norm, see `Rule.norm`.
     metric_sums : (m, 2) float64 array
         Weighted sum and sum of weights per metric.
     """
@@ -115,6 +118,7 @@ cdef class Batches:
     cdef readonly size_t steps
     cdef readonly size_t rows_done
     cdef readonly double loss_sum
+    cdef readonly double norm_sum
     cdef readonly double last_loss
     cdef readonly object metric_sums
 
@@ -129,12 +133,15 @@ cdef class Batches:
         self.loss = cnet_loss(losses.find(loss), parameter, smoothing)
         self.target_kind = LOSSES[loss]
         self.columns = {"LABELS": 1, "HALF": network.outputs // 2, "MATRIX": network.outputs}[self.target_kind]
+        self.batch_size = batch_size
         self.bind(x, targets, weights)
         self.batch_size = min(batch_size, self.rows)
         self.mean_over_columns = mean_over_columns
-        # The root in rmse is over the whole batch: it cannot be put together from pieces.
-        self.piece = self.batch_size if loss == "rmse" else min(self.batch_size, PIECE_ROWS)
-        self.work = Workspace(network, self.piece, rule is not None)
+        # The root in rmse is over the whole batch, and so are the statistics of a normalisation that
+        # is trained: neither can be put together from pieces.
+        whole = loss == "rmse" or (rule is not None and network.needs_whole_batch)
+        self.piece = self.batch_size if whole else min(self.batch_size, PIECE_ROWS)
+        self.work = network.workspace(self.piece, rule is not None, False)
         self.work.run.merged = merged
         self.work.run.threads = threads
         self.outputs = outputs
@@ -163,6 +170,9 @@ cdef class Batches:
         if not rows:
             raise ValueError("x has no rows")
         expect_shape("x", x.shape, (rows, self.network.inputs))
+        if self.rule is not None and self.network.needs_whole_batch and (
+                self.batch_size == 1 or rows % self.batch_size == 1):
+            raise ValueError("one row has no variance to normalise by, and some batch has one row")
         if weights is not None:
             expect_shape("weights", weights.shape, (rows, 1))
         if self.target_kind == "LABELS":
@@ -212,7 +222,7 @@ cdef class Batches:
     def reset_sums(self):
         """Start counting steps, rows, loss and metrics anew."""
         self.steps = self.rows_done = 0
-        self.loss_sum = 0
+        self.loss_sum = self.norm_sum = 0
         self.metric_sums[:] = 0
 
     def run(self, Py_ssize_t batches, const double[::1] rates=None):
@@ -252,18 +262,27 @@ cdef class Batches:
         cdef double scale = 1.0 / <double>rows, value = 0
         if self.mean_over_columns:
             scale /= <double>self.columns
+        if self.rule is not None:
+            self.work.run.step = <uint64_t>self.rule.running_at[0]
         while done < rows:
             n = min(self.piece, rows - done)
             self.work.run.rows = n
             self.work.run.fresh = done == 0
-            self.piece_begin = done
+            self.piece_begin = self.work.run.first_row = done
             value += self.pass_piece(self.position + done, scale)
             if not isfinite(value):
                 self.last_loss = value
                 return False
             done += n
+        if self.rule is not None and self.network.penalty_count:
+            value += self.network.penalize(True)
+            if not isfinite(value):
+                self.last_loss = value
+                return False
         if self.rule is not None:
+            self.network.absorb_statistics(&self.work.run)
             self.rule.step(self.work.run.threads)
+            self.norm_sum += self.rule.norm
         self.position += rows
         self.rows_done += rows
         self.steps += 1
@@ -327,6 +346,8 @@ cdef class Batches:
         cdef size_t at, n
         cdef int slot
         for slot in range(len(self.network.widths)):
+            if slot in self.network.single_slots:
+                continue  # statistics of columns, which are not finite where a row's value is not
             n = self.work.run.rows * <size_t>self.network.widths[slot]
             at = self.network.kernels.first_nonfinite(n, self.work.run.value[slot])
             if at < n:

@@ -1,0 +1,1 @@
+# Nothing in it can be called from Python.

@@ -1,0 +1,44 @@
+"""A prediction in chunks of rows, dealt out to the threads."""
+
+from cpython.exc cimport PyErr_CheckSignals
+
+from cnet._core.csrc cimport cnet_run
+from cnet._core.kernels cimport pool_run
+from cnet._core.sources cimport in_place
+
+# So many chunks on every lane, and a look at whether Ctrl-C was pressed.
+cdef Py_ssize_t SIGNAL_CHUNKS = 32
+
+
+cdef void infer_part(const void *context, size_t part, int lane, void *scratch) noexcept nogil:
+    """One chunk: read in place where that can be, write the last slot to where it is wanted."""
+    cdef const Inference *job = <const Inference *>context
+    cdef cnet_run *run = job.runs[lane]
+    cdef size_t first = (job.done + part) * job.chunk
+    cdef char *to = job.to + first * job.output_bytes
+    cdef void *last = run.value[job.output_slot]
+    cdef const void *here = in_place(job.source, first, job.kernels.itemsize)
+    cdef int i
+    run.rows = min(job.chunk, job.source.rows - first)
+    if job.op_count == 0:
+        job.kernels.gather(job.source, NULL, first, run.rows, to)
+        return
+    run.value[0] = job.buffers[lane] if here == NULL else <void *>here
+    if here == NULL:
+        job.kernels.gather(job.source, NULL, first, run.rows, run.value[0])
+    run.value[job.output_slot] = to
+    for i in range(job.op_count):
+        job.kernels.forward[job.ops[i].kind](&job.ops[i], run)
+    run.value[job.output_slot] = last
+
+
+cdef int infer(Inference *job, int lanes, Py_ssize_t chunks) except -1:
+    cdef Py_ssize_t done = 0
+    while done < chunks:
+        if done:
+            PyErr_CheckSignals()
+        job.done = done
+        with nogil:
+            pool_run(lanes, min(SIGNAL_CHUNKS * lanes, chunks - done), infer_part, job)
+        done += SIGNAL_CHUNKS * lanes
+    return 0

@@ -1,0 +1,13 @@
+class Workspace:
+    def __new__(
+        cls,
+        widths: tuple[int, ...],
+        single: frozenset[int],
+        itemsize: int,
+        capacity: int,
+        training: bool,
+    ) -> Workspace: ...
+    @property
+    def capacity(self) -> int: ...
+    @property
+    def nbytes(self) -> int: ...

@@ -1,0 +1,80 @@
+"""Memory of a pass through a network: aligned arrays, and the slots of a program."""
+
+import numpy as np
+
+from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
+
+from cnet._core.csrc cimport CNET_SCRATCH_BYTES
+
+cdef size_t ALIGNMENT = 64
+
+
+cdef object aligned_zeros(Py_ssize_t n):
+    raw = np.zeros(n + ALIGNMENT, np.uint8)
+    cdef Py_ssize_t skip = (ALIGNMENT - <size_t>address(raw) % ALIGNMENT) % ALIGNMENT
+    return raw[skip:skip + n]
+
+
+cdef void *address(object array) except NULL:
+    """Where an array's data lies (C-contiguous; the array must be kept alive by the caller)."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(array, &view, PyBUF_STRIDES)
+    cdef void *at = view.buf
+    PyBuffer_Release(&view)
+    return at
+
+
+cdef size_t padded(size_t n) noexcept:
+    return (n + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+
+
+cdef class Workspace:
+    """Values (and their gradients) of every slot for up to `capacity` rows, and scratch.
+
+    Where the parameters are, the network writes in.
+
+    Parameters
+    ----------
+    widths : tuple of int
+        Columns of every slot.
+    single : frozenset of int
+        Slots that have one row whatever the capacity is.
+    itemsize : int
+        Bytes of an element.
+    capacity : int
+    training : bool
+        Also hold the gradients.
+    """
+
+    def __cinit__(self, tuple widths, frozenset single, Py_ssize_t itemsize, Py_ssize_t capacity,
+                  bint training):
+        cdef Py_ssize_t slots = len(widths), tables, total, at, size, i
+        self.capacity = capacity
+        tables = padded(2 * slots * sizeof(void *))
+        sizes = [
+            padded(width * (1 if slot in single else capacity) * itemsize)
+            for slot, width in enumerate(widths)
+        ]
+        total = tables + padded(CNET_SCRATCH_BYTES) + sum(sizes) * (2 if training else 1)
+        self.memory = aligned_zeros(total)
+        cdef char *base = <char *>address(self.memory)
+        self.run.value = <void **>base
+        self.run.slope = <void **>base + slots
+        at = tables
+        self.run.scratch = base + at
+        at += padded(CNET_SCRATCH_BYTES)
+        for i in range(slots):
+            size = sizes[i]
+            self.run.value[i] = base + at
+            at += size
+            if training:
+                self.run.slope[i] = base + at
+                at += size
+        self.input_buffer = self.run.value[0]
+        self.run.threads = 1
+        self.run.training = training
+
+    @property
+    def nbytes(self):
+        """Memory held, in bytes."""
+        return self.memory.nbytes

@@ -1,0 +1,110 @@
+"""Batches whose outputs are kept, for figures that need all rows of an epoch at once."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from cnet._core.sources import Source
+from cnet._core.training import Batches
+from cnet.arrays import Array, Integers
+from cnet.measures import Metric, Score
+
+
+class Measured(Batches):
+    """Batches that know what every row's outputs were, before the step of its batch.
+
+    An epoch is one stretch of a pass or several: it may end in the middle of a pass, and go on over
+    the end of one. The stretch that runs is in `outputs`, every row at its own place; those before
+    it are copied away when the next pass begins, which writes to the same places.
+
+    Parameters
+    ----------
+    arguments : tuple
+        What `Batches` is made of, without the outputs.
+    outputs : (N, outputs) array
+        To be written to.
+    truth : (N, K) or (N,) array
+        Targets as the loss takes them.
+    weights : (N,) array, optional
+    """
+
+    _made = False
+
+    def __new__(
+        cls, arguments: tuple[Any, ...], outputs: Array, truth: Array, weights: Array | None
+    ) -> Measured:
+        """Make the batches; their own constructor wants its arguments and no others."""
+        made: Any = super().__new__
+        batches: Measured = made(cls, *arguments, outputs=outputs)
+        return batches
+
+    def __init__(
+        self, arguments: tuple[Any, ...], outputs: Array, truth: Array, weights: Array | None
+    ) -> None:
+        self._outputs, self._truth, self._weights = outputs, truth, weights
+        self._order: Integers | None = None
+        self._first = self.position
+        self._rows: list[Integers] = []
+        self._copies: list[Array] = []
+        self._made = True
+
+    def begin(self, order: Integers | None = None) -> None:
+        """Start a pass, as `Batches.begin` does."""
+        self._close()
+        super().begin(order)
+        self._order, self._first = order, 0
+
+    def reset_sums(self) -> None:
+        """Start an epoch, as `Batches.reset_sums` does, in the middle of a pass if need be."""
+        super().reset_sums()
+        self._first = self.position
+        self._rows, self._copies = [], []
+
+    def bind(self, x: Source, targets: Source | Integers, weights: Source | None) -> None:
+        """Refuse other rows than those that the constructor binds: outputs have no place there."""
+        if self._made:
+            raise RuntimeError("batches whose outputs are kept stay with their rows; make new ones")
+        super().bind(x, targets, weights)
+
+    def _close(self) -> None:
+        """Copy the running stretch."""
+        if self.position > self._first:
+            rows = np.arange(self._first, self.position)
+            self._rows.append(rows if self._order is None else self._order[rows])
+            self._copies.append(self._outputs[self._rows[-1]])
+            self._first = self.position
+
+    def epoch(self) -> tuple[Array, Array, Array | None]:
+        """Return targets, outputs and weights of the rows since `reset_sums`; do not write to them.
+
+        A row that was done twice is there twice. After one whole pass the rows lie as they were
+        given, whatever the order was.
+        """
+        if not self._rows and self._first == 0 and self.position == self.rows:
+            truth, outputs, weights = self._truth, self._outputs, self._weights
+        else:
+            self._close()
+            rows = np.concatenate(self._rows)
+            truth, outputs = self._truth[rows], np.concatenate(self._copies)
+            weights = None if self._weights is None else self._weights[rows]
+        return _read_only(truth), _read_only(outputs), weights
+
+    def figures(self, metrics: Iterable[Metric]) -> dict[str, float]:
+        """Return those of the metrics that need all rows; NaN where an output is not finite."""
+        truth, outputs, weights = self.epoch()
+        finite = bool(np.isfinite(outputs).all())
+        return {
+            metric.name: metric(truth, outputs, weights) if finite else math.nan
+            for metric in metrics
+            if isinstance(metric, Score)
+        }
+
+
+def _read_only(array: Array) -> Array:
+    view = array.view()
+    view.flags.writeable = False
+    return view

@@ -22,7 +22,8 @@ MODULES = [
     "regularizers", "program", "layers", "noise", "norms", "losses", "rates", "schedules",
     "optimizers", "data", "deviations", "scores", "measures", "metrics", "datasets", "assembly",
     "summary", "history", "progress", "hooks", "logs", "callbacks", "diagnosis", "measured",
-    "training", "fitting", "assembled", "model", "state", "range_test", "io", "info", "demo", "__main__",
+    "training", "fitting", "assembled", "model", "state", "range_test", "io", "info", "demo",
+    "__main__",
 ]  # fmt: skip
 CORE = [
     "csrc", "kernels", "activations", "sources", "losses", "optimizers", "dense", "noise",

@@ -36,7 +36,7 @@ TESTS = Path(__file__).resolve().parents[1] / "tests"
 POOL = 101  # different rows or values; they are repeated, so that slow references check all results
 
 # Rows, inputs and units: both sides of what gemm.h calls thin, of its blocks, and of CNET_BLAS_FROM
-# in blas.h.
+# in isa_*.c.
 PATHS = (
     *((8, 64, 64), (16, 256, 256), (32, 256, 256), (64, 256, 256), (256, 257, 256)),
     *((64, 1024, 1024), (96, 1024, 1024), (256, 512, 512), (384, 512, 512), (512, 512, 512)),

@@ -1,7 +1,7 @@
 """Check every kernel against the naive reference, then time it: ``python -m benchmarks.workbench``.
 
 One process per instruction set that the machine runs, one after the other. Products are compared
-with OpenBLAS, which is what CNET_BLAS_FROM in `csrc/blas.h` is chosen by; elementwise kernels with
+with OpenBLAS, which is what CNET_BLAS_FROM in `csrc/isa_*.c` is chosen by; elementwise kernels with
 NumPy's copy. ``--help`` lists the options, `kernels_bench` what is measured.
 """
 

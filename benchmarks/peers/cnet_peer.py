@@ -37,9 +37,8 @@ def _held_to(threads: int, mode: str, run: Run) -> Run:
     return with_threads
 
 
-def train(workload: Training, mode: str, threads: int) -> Run:
-    """Prepare a training run; see `Peer`."""
-    x, y = training_data(workload, workload.batches)
+def network_for(workload: Training) -> Sequential:
+    """Make the network of a workload, ready to be trained."""
     squared = workload.loss == "mse"
     network = _network(workload.sizes, "linear" if squared else "softmax")
     family = SGD if workload.optimizer == "sgd" else Adam
@@ -47,6 +46,13 @@ def train(workload: Training, mode: str, threads: int) -> Run:
         optimizer=family(learning_rate=LEARNING_RATE),
         loss="mse" if squared else "sparse_categorical_crossentropy",
     )
+    return network
+
+
+def train(workload: Training, mode: str, threads: int) -> Run:
+    """Prepare a training run; see `Peer`."""
+    x, y = training_data(workload, workload.batches)
+    network = network_for(workload)
 
     def epochs(count: int) -> None:
         network.fit(x, y, epochs=count, batch_size=workload.batch, shuffle=True, verbose=0)

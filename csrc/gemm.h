@@ -282,8 +282,8 @@ static void F(gemm_packed)(size_t M, size_t N, size_t K, const T *a, size_t ars,
 }
 
 /* out[j] = sum of the lanes of v[j], for four vectors at once: adding interleaved halves leaves each
- * lane to one of them, in turn. Not inlined, as it would be for every height of tile. */
-static __attribute__((noinline)) void F(four_sums)(const F(vec) *v, T *out)
+ * lane to one of them, in turn. Inlined, or the sums would not stay in registers. */
+CNET_INLINE void F(four_sums)(const F(vec) *v, T *out)
 {
     T lane[2 * VLEN];
     const F(vec) ac = INTERLEAVE_LOW(v[0], v[2]) + INTERLEAVE_HIGH(v[0], v[2]);

@@ -176,7 +176,6 @@ class EarlyStopping(_Monitoring):
         self.best_epoch: int | None = None
         self._waited = 0
         self._weights: list[Array] = []
-        self._buffers: dict[str, Array] = {}
 
     def on_fit_begin(self, run: FitContext) -> None:
         self.forget()
@@ -186,7 +185,6 @@ class EarlyStopping(_Monitoring):
         if best:
             if self.restore_best:
                 self._weights = run.network.get_weights()
-                self._buffers = {n: kept.copy() for n, kept in run.network.buffers.items()}
             self.best_epoch = run.epoch
         self._waited = 0 if improved else self._waited + 1
         if self._waited >= self.patience:
@@ -199,10 +197,8 @@ class EarlyStopping(_Monitoring):
     def on_fit_end(self, run: FitContext) -> None:
         if self._weights:
             run.network.set_weights(self._weights)
-            for name, kept in self._buffers.items():
-                run.network.buffers[name][...] = kept
             run.history.restored_epoch = self.best_epoch
-            self._weights, self._buffers = [], {}
+            self._weights = []
 
 
 class ReduceOnPlateau(_Monitoring):

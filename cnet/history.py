@@ -10,6 +10,20 @@ import numpy as np
 from cnet.arrays import Floats
 
 
+def pyplot_for(what: str) -> Any:
+    """Return matplotlib's pyplot, which only drawing needs, or say how to get it.
+
+    Raises
+    ------
+    ImportError
+    """
+    try:
+        from matplotlib import pyplot
+    except ImportError:
+        raise ImportError(f"{what} draws with matplotlib: pip install matplotlib") from None
+    return pyplot
+
+
 class History:
     """Quantities per epoch: `history["loss"]` is a list, so are "val_loss" and every metric.
 
@@ -103,12 +117,7 @@ class History:
         ImportError
             If matplotlib is not installed.
         """
-        try:
-            from matplotlib import pyplot
-        except ImportError:
-            raise ImportError(
-                "history.plot() draws with matplotlib: pip install matplotlib"
-            ) from None
+        pyplot = pyplot_for("history.plot()")
         if axes is None:
             axes = pyplot.subplots(1, 2, figsize=(10, 4), layout="constrained")[1]
         epochs = range(1, len(self) + 1)

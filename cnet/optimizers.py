@@ -100,6 +100,11 @@ class Optimizer(Description, ABC, kw_only=True):
                 return by, float(limit)
         return "nothing", 0.0
 
+    @property
+    def takes_norm(self) -> bool:
+        """Whether gradients are cut by a norm, which the history then records."""
+        return self.clip[0] in ("norm", "global_norm")
+
     def _own(self) -> tuple[float, float, float, float]:
         """Return beta_1 (or momentum, rho), beta_2, epsilon and the rule's extra setting."""
         beta_1, beta_2, epsilon = (getattr(self, n, 0.0) for n in ("beta_1", "beta_2", "epsilon"))

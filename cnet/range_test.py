@@ -12,6 +12,7 @@ from cnet import training
 from cnet._core.kernels import random_order
 from cnet.arrays import Floats
 from cnet.errors import check_integer, check_number
+from cnet.history import pyplot_for
 from cnet.model import Sequential
 from cnet.schedules import Exponential
 from cnet.threads import resolve
@@ -70,10 +71,7 @@ class RangeTest:
         ImportError
             If matplotlib is not installed.
         """
-        try:
-            from matplotlib import pyplot
-        except ImportError:
-            raise ImportError("plot() draws with matplotlib: pip install matplotlib") from None
+        pyplot = pyplot_for("plot()")
         if axes is None:
             axes = pyplot.subplots(layout="constrained")[1]
         axes.plot(self.rates, self.losses, alpha=0.4, label="loss")

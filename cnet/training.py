@@ -153,7 +153,7 @@ def figure_names(net: Sequential, validation: bool) -> list[str]:
     """Return what every epoch of `fit` has in its row, in this order."""
     names = ["loss", *(metric.name for metric in resolve_metrics(net))]
     validated = [f"val_{name}" for name in names if validation]
-    if net.compiled.optimizer.clip[0].endswith("norm"):
+    if net.compiled.optimizer.takes_norm:
         names.append("gradient_norm")
     return [*names, *validated, "seconds"]
 
@@ -173,7 +173,7 @@ def figures(net: Sequential, done: Batches, rows: int, training: bool = True) ->
         else scores[metric.name]
         for metric in metrics
     }
-    if training and net.compiled.optimizer.clip[0].endswith("norm"):
+    if training and net.compiled.optimizer.takes_norm:
         result["gradient_norm"] = done.norm_sum / done.steps  # before it was cut
     return result
 

@@ -231,10 +231,9 @@ typedef struct cnet_clip {
     double limit;
 } cnet_clip;
 
-/* A parameter's place, in elements; what its size costs (see penalize); whether steps leave it. */
+/* A parameter's place, in elements, and whether steps leave it as it is. */
 typedef struct cnet_place {
     size_t offset, size;
-    double l1, l2;
     int frozen;
 } cnet_place;
 

@@ -78,8 +78,6 @@ cdef extern from "cnet.h" nogil:
     ctypedef struct cnet_place:
         size_t offset
         size_t size
-        double l1
-        double l2
         int frozen
 
     ctypedef struct cnet_kernels:

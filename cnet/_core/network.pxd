@@ -1,7 +1,15 @@
 from libc.stdint cimport uint64_t
 
-from cnet._core.csrc cimport cnet_kernels, cnet_op, cnet_place, cnet_run
+from cnet._core.csrc cimport cnet_kernels, cnet_op, cnet_run
 from cnet._core.workspace cimport Workspace
+
+
+# What the size of a parameter costs: l1 sum |p| + l2 sum p^2; its place is in elements.
+cdef struct Penalty:
+    size_t offset
+    size_t size
+    double l1
+    double l2
 
 
 cdef class Network:
@@ -25,7 +33,7 @@ cdef class Network:
     cdef readonly frozenset single_slots
     cdef readonly bint needs_whole_batch
     cdef list spares
-    cdef cnet_place *penalties
+    cdef Penalty *penalties
     cdef int penalty_count
     cdef Workspace tape
 

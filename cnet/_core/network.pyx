@@ -1,8 +1,9 @@
 """A network's program: operations over slots, run forward and backward without the GIL.
 
 Memory: parameters and gradients lie side by side in one arena, aligned to 64 bytes, buffers (moving
-means and variances) in an array of their own. What a pass needs besides is in a Workspace, one per thread that is inside the network at the same time; the
-program itself is never written after it is built.
+means and variances) in an array of their own. What a pass needs besides is in a Workspace, one per
+thread that is inside the network at the same time; the program itself is never written after it is
+built.
 """
 
 import numpy as np
@@ -17,7 +18,7 @@ from libc.stdlib cimport calloc, free
 from cnet._core cimport activations
 from cnet._core.csrc cimport (
     CNET_F32, CNET_F64, CNET_LAYER_batch_normalization, CNET_NONE, cnet_kernels, cnet_op,
-    cnet_place, cnet_run, cnet_source,
+    cnet_run, cnet_source,
 )
 from cnet._core.inference cimport MOST_LANES, Inference, infer
 from cnet._core.kernels cimport kernels_of, load_blas
@@ -85,13 +86,13 @@ cdef class Network:
         self.inputs = self.widths[0]
         self.spares = []
         self.penalty_count = len(penalties)
-        self.penalties = <cnet_place *>calloc(max(self.penalty_count, 1), sizeof(cnet_place))
+        self.penalties = <Penalty *>calloc(max(self.penalty_count, 1), sizeof(Penalty))
         if self.penalties == NULL:
             raise MemoryError
         for i, (offset, count, l1, l2) in enumerate(penalties):
             if offset < 0 or count < 0 or offset + count > size:
                 raise ValueError(f"penalty ({offset}, {count}) lies outside the parameters")
-            self.penalties[i] = cnet_place(offset, count, l1, l2, False)
+            self.penalties[i] = Penalty(offset, count, l1, l2)
         self.output_slot = self.ops[self.op_count - 1].y if self.op_count else 0
         self.outputs = self.widths[self.output_slot]
         if max(self.widths) >= 128:

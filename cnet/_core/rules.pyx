@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from cnet._core cimport optimizers
 from libc.stdlib cimport free, malloc
 
+from cnet._core cimport optimizers
 from cnet._core.csrc cimport (
     CNET_CLIP_GLOBAL_NORM, CNET_CLIP_NORM, CNET_CLIP_NOTHING, CNET_CLIP_VALUE, CNET_HYPER,
     CNET_SETTINGS, cnet_clip, cnet_place,
@@ -13,7 +13,6 @@ from cnet._core.kernels cimport prepare, update
 from cnet._core.kernels import OPTIMIZERS
 from cnet._core.network cimport Network
 from cnet._core.workspace cimport address, aligned_zeros
-
 
 # What gradients may be cut by.
 cdef dict CLIPS = {
@@ -74,7 +73,7 @@ cdef class Rule:
         if self.places == NULL:
             raise MemoryError
         for i, (offset, size) in enumerate(places):
-            self.places[i] = cnet_place(offset, size, 0, 0, False)
+            self.places[i] = cnet_place(offset, size, False)
         self.name = name
         self.which = optimizers.find(name)
         self.settings = np.array(settings, np.float64)

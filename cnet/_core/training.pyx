@@ -274,12 +274,11 @@ cdef class Batches:
                 self.last_loss = value
                 return False
             done += n
-        if self.rule is not None and self.network.penalty_count:
+        if self.rule is not None:
             value += self.network.penalize(True)
             if not isfinite(value):
                 self.last_loss = value
                 return False
-        if self.rule is not None:
             self.network.absorb_statistics(&self.work.run)
             self.rule.step(self.work.run.threads)
             self.norm_sum += self.rule.norm

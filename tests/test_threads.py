@@ -1,6 +1,9 @@
 """Several threads: the same bits as one, in every kernel that shares work; forks; the setting."""
 
+import math
 import os
+import pathlib
+import re
 import signal
 import threading
 
@@ -27,15 +30,26 @@ def bits(array):
 
 # ---- products ------------------------------------------------------------------------------------
 
-# Cut along rows, along columns, with edges on both sides, too small to be cut, one row, one column.
-PRODUCTS = [
-    (700, 130, 96), (128, 517, 784), (97, 2050, 100), (1030, 65, 200), (32, 32, 32),
-    (1, 3000, 2000), (8, 4100, 500), (5000, 1, 1000), (30, 700, 300), (264, 264, 264),
+# Cut along rows, along columns, with edges on both sides, few rows.
+SHARED = [
+    (700, 130, 260), (128, 517, 784), (97, 2050, 100), (1030, 65, 300), (8, 4100, 500),
+    (264, 264, 264), (1500, 41, 400),
 ]  # fmt: skip
+# Left to one thread; one row and one column are, until they are very long.
+ALONE = [(700, 130, 96), (1030, 65, 200), (32, 32, 32), (1, 3000, 2000), (5000, 1, 1000),
+         (30, 700, 300)]  # fmt: skip
+SOURCES = pathlib.Path(__file__).parents[1] / "csrc"
+
+
+@pytest.mark.skipif(not SOURCES.is_dir(), reason="the C sources are not here")
+def test_the_limit_is_between_these_products():
+    text = (SOURCES / "product.h").read_text("utf-8")
+    (limit,) = re.findall(r"#define CNET_SHARE_FROM (\S+)", text)
+    assert max(map(math.prod, ALONE)) < float(limit) <= min(map(math.prod, SHARED))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("shape", PRODUCTS, ids=str)
+@pytest.mark.parametrize("shape", SHARED + ALONE, ids=str)
 def test_products_have_the_same_bits(shape, dtype, own_products):
     M, N, K = shape
     rng = np.random.default_rng(0)
@@ -112,9 +126,11 @@ def test_training_has_the_same_bits(dtype, activation, optimizer):
         assert trained(threads, dtype, activation, optimizer) == alone
 
 
-def test_work_was_really_shared():
-    trained(3)
-    assert kernels.pool_workers() >= 2
+def test_work_is_really_shared():
+    """More threads than any other test asks for: only this call can have started them."""
+    before = kernels.pool_workers()
+    trained(12)
+    assert kernels.pool_workers() > max(before, 8)
 
 
 def test_by_hand_has_the_same_bits():
@@ -135,7 +151,7 @@ def test_by_hand_has_the_same_bits():
 @pytest.mark.parametrize("rows", [1, 255, 256, 257, 1000, 20_000])
 def test_predictions_have_the_same_bits(rows):
     """One chunk is shared as a whole, several are dealt out; also where rows must be converted."""
-    net = cnet.Sequential([cnet.Dense(300, "relu"), cnet.Dense(7)], seed=1).build(40)
+    net = cnet.Sequential([cnet.Dense(1700, "relu"), cnet.Dense(7)], seed=1).build(40)
     x = np.random.default_rng(0).integers(-9, 9, (rows, 40))
     for given in (x.astype("f4"), x, x.astype("f8")[:, ::-1]):
         expected = net.predict(given)

@@ -7,8 +7,8 @@ Files, pickles and copies are made from it. Descriptions (layers, losses, optimi
 from __future__ import annotations
 
 import copy
-import copyreg
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,8 +29,10 @@ from cnet.description import Description
 from cnet.errors import FileFormatError, check_integer
 from cnet.history import History
 from cnet.initializers import Given
-from cnet.model import Sequential
 from cnet.rates import Function, Lost, Schedule
+
+if TYPE_CHECKING:
+    from cnet.model import Sequential
 
 FORMAT = 1
 
@@ -48,7 +50,7 @@ _SCHEDULES: dict[type, str] = {
 _DESCRIPTIONS |= {kind: cls for cls, kind in _SCHEDULES.items()}
 
 
-def _describe(value: Any) -> Any:
+def describe(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()  # a NumPy number is as good as Python's, but JSON knows none
     if isinstance(value, Given):
@@ -58,19 +60,19 @@ def _describe(value: Any) -> Any:
     ):
         value = Lost(per=value.per)  # the user's own code is never read from a file
     if isinstance(value, Description):
-        fields = {name: _describe(getattr(value, name)) for name in value.fields}
+        fields = {name: describe(getattr(value, name)) for name in value.fields}
         return {"kind": _SCHEDULES.get(type(value), type(value).__name__)} | fields
     return value
 
 
-def _is_readable(metric: str | measures.Score) -> bool:
+def is_readable(metric: str | measures.Score) -> bool:
     """Return whether a file can hold a metric: the user's own code is never read from one."""
     kind = type(metric)
     own = kind is measures.CustomMetric or _DESCRIPTIONS.get(kind.__name__) is not kind
     return isinstance(metric, str) or not own
 
 
-def _rebuild(value: Any) -> Any:
+def rebuild(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     fields = dict(value)
@@ -78,7 +80,7 @@ def _rebuild(value: Any) -> Any:
     if kind not in _DESCRIPTIONS:
         raise FileFormatError(f"{kind!r} is not known to this version of cnet")
     cls = _DESCRIPTIONS[kind]
-    made = {name: _rebuild(field) for name, field in fields.items()}
+    made = {name: rebuild(field) for name, field in fields.items()}
     if kind == "Dense" and made.get("bias_initializer") is None:
         made["bias_initializer"] = "zeros"
     return cls(**made)
@@ -101,15 +103,15 @@ def state_of(net: Sequential) -> tuple[dict[str, Any], dict[str, Array]]:
         "passes": net.passes,
         "frozen": list(net.frozen),
         "input_shape": list(built.shape),
-        "layers": [_describe(layer) for layer in net.layers],
+        "layers": [describe(layer) for layer in net.layers],
     }
     arrays = built.parameters | built.buffers
     if net.is_compiled:
         compiled, rule = net.compiled, net.rule
         config["compiled"] = {
-            "optimizer": _describe(compiled.optimizer),
-            "loss": _describe(compiled.loss),
-            "metrics": [_describe(m) for m in compiled.metrics if _is_readable(m)],
+            "optimizer": describe(compiled.optimizer),
+            "loss": describe(compiled.loss),
+            "metrics": [describe(m) for m in compiled.metrics if is_readable(m)],
             "settings": rule.settings.tolist(),
             "running": rule.running.tolist(),
         }
@@ -119,20 +121,19 @@ def state_of(net: Sequential) -> tuple[dict[str, Any], dict[str, Array]]:
     return config, arrays
 
 
-def restore(config: dict[str, Any], arrays: dict[str, Array]) -> Sequential:
-    """Make the network that `state_of` described.
+def restore(
+    config: dict[str, Any], arrays: dict[str, Array], make: type[Sequential]
+) -> Sequential:
+    """Make the network that `state_of` described, by its class.
 
     Raises
     ------
     FileFormatError
         If it is of a later format, or arrays are missing or too many.
     """
-    if config["version"] != FORMAT:
-        raise FileFormatError(
-            f"it has format {config['version']!r}, this version of cnet reads {FORMAT}; update cnet"
-        )
-    net = Sequential(
-        [_rebuild(layer) for layer in config["layers"]],
+    check_format(config)
+    net = make(
+        [rebuild(layer) for layer in config["layers"]],
         seed=config["seed"],
         dtype=config["dtype"],
         scale=config["scale"],
@@ -143,19 +144,41 @@ def restore(config: dict[str, Any], arrays: dict[str, Array]) -> Sequential:
         if parameter.name not in arrays or arrays[parameter.name].shape != parameter.shape:
             raise FileFormatError(f"{parameter.name} should be there in shape {parameter.shape}")
     net.build(config["input_shape"])
-    net.passes = check_integer("passes", config["passes"], 0)
-    if config.get("frozen"):
-        net.freeze(*config["frozen"])
-    expected = net.built.parameters | net.built.buffers
     compiled = config.get("compiled")
     if compiled is not None:
         net.compile(
-            _rebuild(compiled["optimizer"]),
-            _rebuild(compiled["loss"]),
-            [_rebuild(metric) for metric in compiled["metrics"]],
+            rebuild(compiled["optimizer"]),
+            rebuild(compiled["loss"]),
+            [rebuild(metric) for metric in compiled["metrics"]],
         )
-        net.rule.settings[:] = compiled["settings"]
-        net.rule.running[:] = compiled["running"]
+    fill(net, config, arrays)
+    return net
+
+
+def check_format(config: dict[str, Any]) -> None:
+    """Refuse a description of a later format.
+
+    Raises
+    ------
+    FileFormatError
+    """
+    if config["version"] != FORMAT:
+        raise FileFormatError(
+            f"it has format {config['version']!r}, this version of cnet reads {FORMAT}; update cnet"
+        )
+
+
+def fill(net: Sequential, config: dict[str, Any], arrays: Mapping[str, Array]) -> None:
+    """Bring all that training changes to what it was, in a network of the same description.
+
+    Raises
+    ------
+    FileFormatError
+        If arrays are missing, too many or of another shape or dtype; nothing changes then.
+    """
+    expected = net.built.parameters | net.built.buffers
+    compiled = config.get("compiled")
+    if compiled is not None:
         for number, flat in enumerate(net.rule.states):
             views = net.built.views(flat)
             expected |= {f"optimizer.{number}/{name}": view for name, view in views.items()}
@@ -165,14 +188,30 @@ def restore(config: dict[str, Any], arrays: dict[str, Array]) -> Sequential:
     for name, view in expected.items():
         if arrays[name].shape != view.shape or arrays[name].dtype != view.dtype:
             raise FileFormatError(f"{name} should be {view.dtype} of shape {view.shape}")
+    passes = check_integer("passes", config["passes"], 0)
+    frozen = config.get("frozen") or ()
+    if compiled is not None:
+        rule = net.rule
+        settings, running = (
+            np.asarray(compiled[name], np.float64) for name in ("settings", "running")
+        )
+        if (settings.shape, running.shape) != (rule.settings.shape, rule.running.shape):
+            raise FileFormatError("the optimizer's settings are not as many as they should be")
+        rule.settings[:], rule.running[:] = settings, running
+    if frozen != net.frozen:
+        net.unfreeze()
+    if frozen:
+        net.freeze(*frozen)
+    net.passes = passes
+    for name, view in expected.items():
         view[...] = arrays[name]
-    return net
 
 
-def _reduce(net: Sequential) -> tuple[Any, tuple[Any, ...]]:
+def reduce(net: Sequential) -> tuple[Any, tuple[Any, ...]]:
     """Say to pickle and copy how a network is made again."""
     if not net.is_built:
         return _unbuilt, (
+            type(net),
             net.layers,
             net.seed,
             net.dtype,
@@ -184,24 +223,29 @@ def _reduce(net: Sequential) -> tuple[Any, tuple[Any, ...]]:
     if net.is_compiled:
         config["compiled"]["metrics"] = list(net.compiled.metrics)  # functions too
     copies = {name: array.copy() for name, array in arrays.items()}
-    return _unpickle, (config, copies, copy.deepcopy(net.history))
+    return _unpickle, (type(net), config, copies, copy.deepcopy(net.history))
 
 
-def _unpickle(config: dict[str, Any], arrays: dict[str, Array], history: History) -> Sequential:
-    net = restore(config, arrays)
+def _unpickle(
+    make: type[Sequential], config: dict[str, Any], arrays: dict[str, Array], history: History
+) -> Sequential:
+    net = restore(config, arrays, make)
     net.history = history
     return net
 
 
 def _unbuilt(
-    layers: Any, seed: int, dtype: str, scale: float, compiled: Any, frozen: tuple[str, ...]
+    make: type[Sequential],
+    layers: Any,
+    seed: int,
+    dtype: str,
+    scale: float,
+    compiled: Any,
+    frozen: tuple[str, ...],
 ) -> Sequential:
-    net = Sequential(layers, seed=seed, dtype=dtype, scale=scale)
+    net = make(layers, seed=seed, dtype=dtype, scale=scale)
     if frozen:
         net.freeze(*frozen)
     if compiled:
         net.compile(compiled.optimizer, compiled.loss, compiled.metrics)
     return net
-
-
-copyreg.pickle(Sequential, _reduce)

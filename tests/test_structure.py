@@ -18,11 +18,11 @@ if not (ROOT / "csrc").is_dir():
 
 # A module imports from those before it.
 MODULES = [
-    "version", "arrays", "description", "errors", "threads", "activations", "initializers",
+    "version", "arrays", "description", "errors", "files", "threads", "activations", "initializers",
     "regularizers", "program", "layers", "noise", "norms", "losses", "rates", "schedules",
     "optimizers", "data", "deviations", "scores", "measures", "metrics", "datasets", "assembly",
-    "summary", "history", "progress", "hooks", "logs", "callbacks", "diagnosis", "measured",
-    "training", "fitting", "assembled", "model", "state", "range_test", "io", "info", "demo",
+    "summary", "history", "state", "progress", "hooks", "logs", "callbacks", "diagnosis",
+    "measured", "training", "fitting", "assembled", "model", "range_test", "io", "info", "demo",
     "__main__",
 ]  # fmt: skip
 CORE = [

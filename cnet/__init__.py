@@ -31,6 +31,7 @@ from cnet.optimizers import (
     Lion,
     Nadam,
     RMSprop,
+    Rprop,
 )
 from cnet.range_test import find_learning_rate
 from cnet.threads import get_threads, set_threads
@@ -61,6 +62,7 @@ __all__ = [
     "NonFiniteError",
     "NotBuiltError",
     "RMSprop",
+    "Rprop",
     "Sequential",
     "ShapeError",
     "__version__",

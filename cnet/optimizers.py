@@ -270,9 +270,45 @@ class Lion(Optimizer):
         return "lion"
 
 
+class Rprop(Optimizer):
+    """Igel and Huesken (2003), iRprop-, `torch.optim.Rprop`: steps by the gradient's sign alone.
+
+    For batches that are the whole set. Every parameter has a step of its own, which is
+    `learning_rate` at first; it is multiplied by `eta_plus` while the sign stays and by `eta_minus`
+    when it turns (the parameter then stays for once), within `min_step` and `max_step`. A learning
+    rate that changes later scales all steps.
+    """
+
+    learning_rate: RateLike = 0.01
+    eta_minus: float = 0.5
+    eta_plus: float = 1.2
+    min_step: float = 1e-6
+    max_step: float = 50.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("eta_minus", self.eta_minus, 0, 1, above=True, below=True)
+        check_number("eta_plus", self.eta_plus, 1, above=True)
+        check_number("min_step", self.min_step, 0)
+        check_number("max_step", self.max_step, 0, above=True)
+        if self.min_step > self.max_step:
+            raise ValueError(f"min_step is {self.min_step}, above max_step, {self.max_step}")
+
+    @property
+    def rule(self) -> str:
+        return "rprop"
+
+    def _own(self) -> tuple[float, float, float, float]:
+        return (self.eta_minus, self.eta_plus, self.min_step, self.max_step)
+
+    @property
+    def fill(self) -> float:
+        return 1.0
+
+
 _CLASSES: dict[str, type[Optimizer]] = {
     cls.__name__.lower(): cls
-    for cls in (SGD, AdaGrad, AdaDelta, RMSprop, Adam, AdamW, AMSGrad, Adamax, Nadam, Lion)
+    for cls in (SGD, AdaGrad, AdaDelta, RMSprop, Adam, AdamW, AMSGrad, Adamax, Nadam, Lion, Rprop)
 }
 
 

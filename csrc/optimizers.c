@@ -29,6 +29,16 @@ static void nadam(const double *set, double *running, double *h)
     h[CNET_H_D] = set[CNET_SET_RATE] * next / (1 - product * next);
 }
 
+/* At a rate of 0 nothing moves, and the steps are neither counted on nor bound. */
+static void rprop(const double *set, double *h)
+{
+    const double rate = set[CNET_SET_RATE];
+    h[CNET_H_A] = rate > 0 ? set[CNET_SET_BETA_1] : 1;
+    h[CNET_H_B] = rate > 0 ? set[CNET_SET_BETA_2] : 1;
+    h[CNET_H_C] = rate > 0 ? set[CNET_SET_EPSILON] / rate : 0;
+    h[CNET_H_D] = rate > 0 ? set[CNET_SET_EXTRA] / rate : INFINITY;
+}
+
 void cnet_prepare(int optimizer, const double *set, double *running, double *h)
 {
     running[CNET_RUN_STEPS] += 1;
@@ -71,6 +81,9 @@ void cnet_prepare(int optimizer, const double *set, double *running, double *h)
         h[CNET_H_B] = 1 - set[CNET_SET_BETA_1];
         h[CNET_H_C] = 1 - set[CNET_SET_BETA_2];
         h[CNET_H_F] = set[CNET_SET_BETA_2];
+        break;
+    case CNET_OPT_rprop:
+        rprop(set, h);
         break;
     }
 }

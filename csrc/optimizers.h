@@ -23,17 +23,19 @@
     X(amsgrad, 3)                        \
     X(adamax, 2)                         \
     X(nadam, 2)                          \
-    X(lion, 1)
+    X(lion, 1)                           \
+    X(rprop, 2)
 
 /* Settings, as cnet/optimizers.py passes them. */
 enum {
     CNET_SET_RATE,      /* learning rate */
     CNET_SET_L2,        /* coupled weight decay: g += L2 p */
     CNET_SET_DECAY,     /* decoupled weight decay: p *= 1 - rate DECAY */
-    CNET_SET_BETA_1,    /* momentum, rho or beta_1 */
-    CNET_SET_BETA_2,
-    CNET_SET_EPSILON,
-    CNET_SET_EXTRA,     /* learning-rate decay, momentum of RMSprop, momentum decay of Nadam */
+    CNET_SET_BETA_1,    /* momentum, rho or beta_1; Rprop's eta_minus */
+    CNET_SET_BETA_2,    /* Rprop's eta_plus */
+    CNET_SET_EPSILON,   /* Rprop's smallest step */
+    CNET_SET_EXTRA,     /* learning-rate decay, momentum of RMSprop, momentum decay of Nadam, Rprop's
+                           largest step */
     CNET_SETTINGS
 };
 
@@ -176,6 +178,23 @@ RULE(lion)
     T c = h[CNET_H_A] * *s0 + h[CNET_H_B] * g;
     *p -= h[CNET_H_RATE] * (c > 0 ? (T)1 : c < 0 ? (T)-1 : c);
     *s0 = h[CNET_H_F] * *s0 + h[CNET_H_C] * g;
+}
+
+/* Igel and Huesken (2003), iRprop-, as torch.optim.Rprop: A = eta_minus, B = eta_plus, C and D the
+ * smallest and the largest step. Steps, s0, are counted in learning rates, so that one that changes
+ * scales them all; s1 is the sign of the last gradient, 0 after it has turned. */
+RULE(rprop)
+{
+    UNUSED2
+    T sign = g > 0 ? (T)1 : g < 0 ? (T)-1 : g;
+    const T turn = sign * *s1;
+    T size = *s0 * (turn > 0 ? h[CNET_H_B] : turn < 0 ? h[CNET_H_A] : 1);
+    size = size > h[CNET_H_C] ? size : h[CNET_H_C];
+    size = size < h[CNET_H_D] ? size : h[CNET_H_D];
+    sign = turn < 0 ? 0 : sign;
+    *s0 = size;
+    *s1 = sign;
+    *p -= h[CNET_H_RATE] * size * sign;
 }
 
 #undef RULE

@@ -94,6 +94,16 @@ def lion(g, t, s, h):
     return h.rate * float(np.sign(c))
 
 
+def rprop(g, t, s, h):
+    """Igel and Huesken (2003), iRprop-; the step is kept in learning rates and starts with 0."""
+    sign = float(np.sign(g))
+    turn = sign * s["sign"]
+    change = h.beta_2 if turn > 0 else h.beta_1 if turn < 0 else 1.0
+    s["size"] = min(max(h.rate * s["size"] * change, h.epsilon), h.extra) / h.rate
+    s["sign"] = 0.0 if turn < 0 else sign
+    return h.rate * s["size"] * s["sign"]
+
+
 # step(g, t, s, h): what step t takes off a parameter whose gradient is g; s is its state.
 UPDATES: dict[str, Callable] = {
     "sgd": lambda g, t, s, h: h.rate * g,
@@ -110,6 +120,7 @@ UPDATES: dict[str, Callable] = {
     "adamax": adamax,
     "nadam": nadam,
     "lion": lion,
+    "rprop": rprop,
 }
 
 

@@ -26,6 +26,7 @@ OPTIMIZERS = {
     "adamax": cnet.Adamax(),
     "nadam": cnet.Nadam(),
     "lion": cnet.Lion(weight_decay=0.01),
+    "rprop": cnet.Rprop(),
 }
 each_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])

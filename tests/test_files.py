@@ -67,6 +67,7 @@ OPTIMIZERS = [
     cnet.AdamW(weight_decay=0.5, decoupled_weight_decay=False),
     cnet.Nadam(momentum_decay=0.5),
     cnet.Lion(beta_1=0.5),
+    cnet.Rprop(eta_minus=0.25, max_step=2.0),
 ]
 LOSSES = [
     cnet.losses.Huber(delta=0.5),

@@ -37,6 +37,7 @@ RULES = {
     "adamax": (cnet.Adamax, {"learning_rate": 0.05, "beta_2": 0.9}),
     "nadam": (cnet.Nadam, {"learning_rate": 0.05, "beta_2": 0.95, "momentum_decay": 0.02}),
     "lion": (cnet.Lion, {"learning_rate": 0.01, "beta_1": 0.8, "beta_2": 0.9}),
+    "rprop": (cnet.Rprop, {"learning_rate": 0.02, "eta_minus": 0.6, "max_step": 0.5}),
 }
 CLASSES = sorted({cls for cls, _ in RULES.values()}, key=lambda cls: cls.__name__)
 
@@ -196,6 +197,10 @@ BAD_VALUES = {
     "learning_rate_decay": [-0.1, math.nan],
     "initial_accumulator": [-0.1, math.nan],
     "momentum_decay": [-0.1, math.nan],
+    "eta_minus": [0.0, 1.0, math.nan],
+    "eta_plus": [1.0, -1.2, math.nan, math.inf],
+    "min_step": [-1e-6, math.nan],
+    "max_step": [0.0, -1.0, math.nan, math.inf],
     "centered": [],
     "nesterov": [],
     "decoupled_weight_decay": [],
@@ -225,6 +230,11 @@ def test_bad_settings_are_refused_by_name(cls):
 def test_nesterov_needs_momentum():
     with pytest.raises(ValueError, match=r"nesterov.*momentum"):
         cnet.SGD(nesterov=True)
+
+
+def test_rprops_smallest_step_is_not_above_its_largest():
+    with pytest.raises(ValueError, match=r"min_step is 2\.0.*max_step, 1\.0"):
+        cnet.Rprop(min_step=2.0, max_step=1.0)
 
 
 @pytest.mark.parametrize("cls", CLASSES)

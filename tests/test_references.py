@@ -259,6 +259,8 @@ OPTIMIZERS = {
     "AMSGrad": ("Adam", {"amsgrad": True}, ADAM),
     "Adamax": ("Adamax", {}, ADAM),
     "Nadam": ("NAdam", {}, ADAM | {"momentum_decay": "momentum_decay"}),
+    "Rprop": ("Rprop", {}, {"learning_rate": "lr", "eta_minus": "etas", "eta_plus": "etas",
+                            "min_step": "step_sizes", "max_step": "step_sizes"}),
 }
 SETTINGS = {
     "learning_rate": lambda rng: 10 ** rng.uniform(-3, -1),
@@ -272,6 +274,10 @@ SETTINGS = {
     "beta_1": lambda rng: rng.uniform(0.5, 0.95),
     "beta_2": lambda rng: rng.uniform(0.8, 0.999),
     "momentum_decay": lambda rng: rng.uniform(0, 0.1),
+    "eta_minus": lambda rng: rng.uniform(0.3, 0.8),
+    "eta_plus": lambda rng: rng.uniform(1.1, 1.5),
+    "min_step": lambda rng: rng.choice([1e-6, 1e-3]),
+    "max_step": lambda rng: rng.uniform(0.1, 0.5),
 }
 
 
@@ -282,8 +288,8 @@ def optimizer_pair(name: str, seed: int, tensors) -> tuple:
     kwargs, torch_kwargs = {}, dict(torch_kwargs)
     for field, argument in fields.items():
         value = kwargs[field] = SETTINGS[field](rng)
-        if argument == "betas":
-            torch_kwargs["betas"] = (*torch_kwargs.get("betas", ()), value)
+        if argument in ("betas", "etas", "step_sizes"):
+            torch_kwargs[argument] = (*torch_kwargs.get(argument, ()), value)
         else:
             torch_kwargs[argument] = value
     return getattr(cnet, name)(**kwargs), getattr(torch.optim, torch_name)(tensors, **torch_kwargs)

@@ -148,8 +148,9 @@ def test_optimizer_settings_are_those_of_the_references(name):
     settings = reference_updates.RuleSettings(*optimizer.settings())
     assert settings.rate == 0.25 and {settings.l2, settings.decay} == {0.0, 0.125}
     assert (settings.decay == 0.125) == optimizer.decoupled_weight_decay
-    for field in ("beta_2", "epsilon"):
-        assert getattr(settings, field) == getattr(optimizer, field, 0.0)
+    for field, other in (("beta_2", "eta_plus"), ("epsilon", "min_step")):
+        own = getattr(optimizer, field, getattr(optimizer, other, 0.0))
+        assert getattr(settings, field) == own
     assert 0 <= kernels.OPTIMIZERS[optimizer.rule] <= 3
 
 

@@ -120,6 +120,11 @@ TORCH_OPTIMIZERS = [
     ("nadam_decoupled_weight_decay", "Nadam",
      {"learning_rate": 0.02, "weight_decay": 0.05, "decoupled_weight_decay": True},
      "NAdam", {"lr": 0.02, "weight_decay": 0.05, "decoupled_weight_decay": True}),
+    ("rprop_defaults", "Rprop", {}, "Rprop", {}),
+    ("rprop_settings", "Rprop",
+     {"learning_rate": 0.05, "eta_minus": 0.6, "eta_plus": 1.5, "min_step": 0.03,
+      "max_step": 0.1},
+     "Rprop", {"lr": 0.05, "etas": (0.6, 1.5), "step_sizes": (0.03, 0.1)}),
 ]
 
 # Keras's weight_decay is always decoupled. Its SGD and Adadelta are the same rules as PyTorch's

@@ -11,6 +11,7 @@ from cnet import (
     regularizers,
     schedules,
 )
+from cnet.blocks import Parallel, Residual
 from cnet.callbacks import EarlyStopping
 from cnet.errors import CnetError, FileFormatError, NonFiniteError, NotBuiltError, ShapeError
 from cnet.history import History
@@ -61,7 +62,9 @@ __all__ = [
     "Nadam",
     "NonFiniteError",
     "NotBuiltError",
+    "Parallel",
     "RMSprop",
+    "Residual",
     "Rprop",
     "Sequential",
     "ShapeError",

@@ -14,7 +14,7 @@ from cnet import metrics as _metrics
 from cnet._core.rules import Rule
 from cnet._core.training import Batches
 from cnet.arrays import Array, Floats
-from cnet.assembly import Built, check_dtype, check_layers, layer_names, plan, row_shape
+from cnet.assembly import Built, check_dtype, plan, row_shape
 from cnet.data import as_array, as_rows
 from cnet.errors import (
     NotBuiltError,
@@ -22,10 +22,9 @@ from cnet.errors import (
     check_integer,
     check_number,
     check_sequence,
-    unknown,
 )
 from cnet.history import History
-from cnet.layers import Layer
+from cnet.layers import Layer, check_network, innermost_names, layer_names, named
 from cnet.losses import Loss
 from cnet.metrics import MetricLike
 from cnet.optimizers import Optimizer
@@ -48,6 +47,7 @@ class Assembled:
         "_compiled",
         "_dtype",
         "_frozen",
+        "_innermost",
         "_layers",
         "_names",
         "_rates",
@@ -68,7 +68,7 @@ class Assembled:
         dtype: str = "float32",
         scale: float | None = None,
     ) -> None:
-        self._layers = check_layers(layers)
+        self._layers = check_network(layers)
         self._dtype = check_dtype(dtype)
         drawn = int.from_bytes(os.urandom(6), "little")
         self._seed = drawn if seed is None else check_integer("seed", seed, 0)
@@ -78,6 +78,7 @@ class Assembled:
         self.history = History()
         self.passes = 0
         self._names = layer_names(self._layers)
+        self._innermost = innermost_names(self._layers, self._names)
         self._built: Built | None = None
         self._compiled: training.Compiled | None = None
         self._rule: Rule | None = None
@@ -344,8 +345,8 @@ class Assembled:
 
     @property
     def frozen(self) -> tuple[str, ...]:
-        """Names of the layers that training leaves as they are."""
-        return tuple(name for name in self._names if name in self._frozen)
+        """Names of the layers that training leaves as they are; of a block, those in it."""
+        return tuple(name for name in self._innermost if name in self._frozen)
 
     def freeze(self, *layers: str) -> None:
         """Have training leave the weights of some layers as they are; of all, if none is named.
@@ -356,7 +357,8 @@ class Assembled:
         Parameters
         ----------
         *layers : str
-            Names, as in `parameters` before the dot and in `summary`.
+            Names, as in `parameters` before the last dot. The name of a block such as
+            `cnet.Residual` stands for all layers in it, "residual_1.dense_1" for one of them.
 
         Raises
         ------
@@ -380,10 +382,7 @@ class Assembled:
             self._apply_freezing(self._rule)
 
     def _named(self, layers: Sequence[str]) -> frozenset[str]:
-        for name in layers:
-            if name not in self._names:
-                raise unknown("layer", name, self._names)
-        return frozenset(layers or self._names)
+        return frozenset(named(layers, self._names, self._innermost) or self._innermost)
 
     def _apply_freezing(self, rule: Rule) -> None:
         owners = [p.name.rpartition(".")[0] for p in self.built.program.parameters]

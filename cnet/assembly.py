@@ -13,7 +13,7 @@ from cnet._core.network import Network
 from cnet.arrays import Array
 from cnet.data import as_array
 from cnet.errors import ShapeError, check_integer, check_sequence, unknown
-from cnet.layers import Layer
+from cnet.layers import Layer, chain
 from cnet.losses import Loss
 from cnet.program import Parameter, Program
 
@@ -61,6 +61,7 @@ class Built:
             seed,
             program.buffer_size,
             program.single_slots,
+            program.shared_slopes,
         )
         self.parameters = self.views(self.core.parameters)
         self.gradients = self.views(self.core.gradients)
@@ -92,11 +93,12 @@ class Built:
 
     def layer_of_slot(self, slot: int) -> str:
         """Return the name of the layer that writes a slot, for errors."""
-        rows = [row for row in self.program.rows if row.kind != "Flatten"]
-        for row, operation in zip(rows, self.program.operations, strict=True):
+        for operation in self.program.operations:
             if slot in (operation["y"], operation["z"]):
+                name = operation["layer"]
+                row = next(r for r in self.program.rows if r.name == name and r.kind)
                 activation = "" if row.activation is None else f", {row.activation}"
-                return f"{row.name} ({row.kind}{activation})"
+                return f"{name} ({row.kind}{activation})"
         return "the input"
 
     def set_arrays(self, values: dict[str, Any]) -> None:
@@ -150,19 +152,23 @@ class Built:
         ------
         ValueError, ShapeError
         """
-        activation, last = self.last_activation, self.program.rows[-1].name
+        row = next(row for row in reversed(self.program.rows) if not row.prefix)
+        activation, last = self.last_activation, row.name
         from_logits = getattr(loss, "from_logits", False)
+        link = next(iter(loss.links), "linear")
+        remedy = f"give it activation={link!r}"
+        if row.activation is None:
+            remedy = f"put a cnet.Activation({link!r}) behind it"
         if loss.takes_probabilities and activation == "linear" and not from_logits:
             raise ValueError(
-                f"loss {loss.name!r} takes probabilities, but {last} is linear; give it "
-                f"activation={next(iter(loss.links))!r}, or use "
+                f"loss {loss.name!r} takes probabilities, but {last} is linear; {remedy}, or use "
                 f"cnet.losses.{type(loss).__name__}(from_logits=True)"
             )
         bounded = {*loss.links, "sigmoid", "hard_sigmoid", "softmax"}
         if loss.takes_probabilities and not from_logits and activation not in bounded:
             raise ValueError(
                 f"loss {loss.name!r} takes probabilities, but {last} is {activation}, which leaves "
-                f"0..1; give it activation={next(iter(loss.links))!r}"
+                f"0..1; {remedy}"
             )
         if from_logits and activation in loss.links:
             raise ValueError(
@@ -190,13 +196,10 @@ def plan(layers: Sequence[Layer], names: Sequence[str], shape: tuple[int, ...]) 
         If nothing is computed.
     """
     program = Program()
-    slot, row = program.slot(math.prod(shape)), shape
-    for layer, name in zip(layers, names, strict=True):
-        slot, row = layer.add_to(program, slot, row, name)
+    chain(program, layers, names, program.slot(math.prod(shape)), shape)
     if not program.operations:
         raise ValueError("the network computes nothing: add a cnet.Dense layer")
-    # A loss may merge the last activation; whether it does, it says when it trains.
-    program.operations[-1]["linked"] = True
+    program.finish()
     return program
 
 
@@ -220,53 +223,6 @@ def row_shape(inputs: int | Sequence[int]) -> tuple[int, ...]:
     if not sizes:
         raise ShapeError("inputs is empty; give the number of columns")
     return tuple(check_integer("inputs", size, 1) for size in sizes)
-
-
-def check_layers(layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """Return the layers of a network, checked.
-
-    Raises
-    ------
-    TypeError
-        For what is no layer.
-    ValueError
-        For none at all, or one that is used twice.
-    """
-    layers = check_sequence("layers", layers, "[cnet.Dense(10)]")
-    if not layers:
-        raise ValueError("a network needs at least one layer")
-    for place, layer in enumerate(layers, 1):
-        if not isinstance(layer, Layer):
-            raise TypeError(f"layer {place} must be a layer such as cnet.Dense(10), got {layer!r}")
-        first = next(i for i, other in enumerate(layers, 1) if other is layer)
-        if first != place:
-            raise ValueError(
-                f"layer {place} is the same object as layer {first}; every place needs a layer of "
-                "its own (copy.copy makes one with the same settings)"
-            )
-    return layers
-
-
-def layer_names(layers: Sequence[Layer]) -> tuple[str, ...]:
-    """Return a name for every layer: its own, or its kind and a number.
-
-    Raises
-    ------
-    ValueError
-        For a name that is taken or cannot be one.
-    """
-    names: list[str] = []
-    for place, layer in enumerate(layers, 1):
-        count = sum(other.kind == layer.kind for other in layers[:place])
-        name = layer.name if layer.name is not None else f"{layer.kind}_{count}"
-        if not isinstance(name, str) or not name or "." in name or "/" in name:
-            raise ValueError(
-                f"layer {place}: a name is a string without dots and slashes, got {name!r}"
-            )
-        if name in names:
-            raise ValueError(f"layer {place}: {name!r} is taken; give it another name")
-        names.append(name)
-    return tuple(names)
 
 
 def check_dtype(dtype: Any) -> str:

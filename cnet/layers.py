@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cnet import activations, initializers, regularizers
 from cnet.activations import ActivationFunction
 from cnet.description import Description
-from cnet.errors import ShapeError, check_flag, check_integer
+from cnet.errors import ShapeError, check_flag, check_integer, check_sequence, unknown
 from cnet.initializers import InitializerLike
 from cnet.program import Program, Row
 from cnet.regularizers import RegularizerLike
@@ -59,6 +60,123 @@ class Layer(Description, ABC, eq=False, kw_only=True):
     def inputs_given(self) -> int | None:
         """The input width that the layer was told, if it was."""
         return None
+
+    @property
+    def inner(self) -> tuple[Layer, ...]:
+        """The layers that it consists of, if it does of any."""
+        return ()
+
+
+def check_layers(layers: Any, what: str = "layers") -> tuple[Layer, ...]:
+    """Return layers that follow each other, checked; `what` names them in errors.
+
+    Raises
+    ------
+    TypeError
+        For what is no sequence of layers.
+    """
+    layers = check_sequence(what, layers, "[cnet.Dense(10)]")
+    where = "" if what == "layers" else f"{what}, "
+    for place, layer in enumerate(layers, 1):
+        if not isinstance(layer, Layer):
+            raise TypeError(
+                f"{where}layer {place} must be a layer such as cnet.Dense(10), got {layer!r}"
+            )
+    return tuple(layers)
+
+
+def check_network(layers: Any) -> tuple[Layer, ...]:
+    """Return the layers of a network, checked.
+
+    Raises
+    ------
+    TypeError
+        For what is no layer.
+    ValueError
+        For none at all, or one that is used twice, be it inside of others.
+    """
+    layers = check_layers(layers)
+    if not layers:
+        raise ValueError("a network needs at least one layer")
+    seen: dict[int, str] = {}
+    for place, layer in _places(layers, ""):
+        first = seen.setdefault(id(layer), place)
+        if first != place:
+            raise ValueError(
+                f"layer {place} is the same object as layer {first}; every place needs a layer of "
+                "its own (copy.copy makes one with the same settings)"
+            )
+    return tuple(layers)
+
+
+def _places(layers: Sequence[Layer], before: str) -> Iterator[tuple[str, Layer]]:
+    for number, layer in enumerate(layers, 1):
+        yield f"{before}{number}", layer
+        yield from _places(layer.inner, f"{before}{number}.")
+
+
+def layer_names(layers: Sequence[Layer]) -> tuple[str, ...]:
+    """Return a name for every layer: its own, or its kind and a number.
+
+    Raises
+    ------
+    ValueError
+        For a name that is taken or cannot be one.
+    """
+    names: list[str] = []
+    for place, layer in enumerate(layers, 1):
+        count = sum(other.kind == layer.kind for other in layers[:place])
+        name = layer.name if layer.name is not None else f"{layer.kind}_{count}"
+        if not isinstance(name, str) or not name or "." in name or "/" in name:
+            raise ValueError(
+                f"layer {place}: a name is a string without dots and slashes, got {name!r}"
+            )
+        if name in names:
+            raise ValueError(f"layer {place}: {name!r} is taken; give it another name")
+        names.append(name)
+    return tuple(names)
+
+
+def innermost_names(layers: Sequence[Layer], names: Sequence[str]) -> list[str]:
+    """Return the names of all layers that consist of no others, those inside as "outer.inner"."""
+    found = []
+    for layer, name in zip(layers, names, strict=True):
+        inside = [f"{name}.{inner}" for inner in layer_names(layer.inner)]
+        found += innermost_names(layer.inner, inside) if inside else [name]
+    return found
+
+
+def named(wanted: Sequence[str], names: Sequence[str], innermost: Sequence[str]) -> list[str]:
+    """Return the innermost names that some names stand for: a block is all that is in it.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name.
+    """
+    found = []
+    for name in wanted:
+        meant = [inner for inner in innermost if inner == name or inner.startswith(f"{name}.")]
+        if not meant:
+            raise unknown("layer", name, dict.fromkeys([*names, *innermost]))
+        found += meant
+    return found
+
+
+def chain(
+    program: Program,
+    layers: Sequence[Layer],
+    names: Sequence[str],
+    slot: int,
+    shape: tuple[int, ...],
+) -> tuple[int, tuple[int, ...]]:
+    """Add layers that follow each other, as `Layer.add_to` does one."""
+    for layer, name in zip(layers, names, strict=True):
+        first = len(program.operations)
+        slot, shape = layer.add_to(program, slot, shape, name)
+        for operation in program.operations[first:]:
+            operation.setdefault("layer", name)  # a layer inside of it has been here before
+    return slot, shape
 
 
 class Dense(Layer, eq=False):

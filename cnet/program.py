@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from cnet import activations
@@ -31,13 +33,18 @@ class Parameter(Description):
 
 
 class Row(Description):
-    """A line of `summary`: one layer as it was built; None is no activation of its own."""
+    """A line of `summary`: one layer as it was built; None is no activation of its own.
+
+    Inside of a block (cnet/blocks.py) lines have a prefix, the tree; those that only name a branch
+    or a merge have no kind, and those without a shape show none.
+    """
 
     name: str
     kind: str
     output_shape: tuple[int, ...]
     parameters: tuple[Parameter, ...]
     activation: ActivationFunction | None
+    prefix: str = ""
 
 
 class Program:
@@ -63,6 +70,8 @@ class Program:
         self.buffer_size = 0
         # Slots that have one row whatever the batch has.
         self.single_slots: set[int] = set()
+        # Slots whose gradient lies in that of a later one: see `finish`.
+        self.shared_slopes: dict[int, int] = {}
 
     def slot(self, width: int) -> int:
         """Add a slot of so many columns and return its index."""
@@ -143,6 +152,7 @@ class Program:
                 "weight": weight.offset if weight else None,
                 "bias": bias.offset if bias else None,
                 "needs_dx": x in self._trained,
+                "adds_dx": False,
                 "linked": False,
                 "stream": len(self.operations),
             }
@@ -150,6 +160,41 @@ class Program:
         if weight is not None or x in self._trained:
             self._trained.add(y)
         return y
+
+    def merge(self, kind: str, slots: Sequence[int]) -> int:
+        """Add an operation of csrc/merges.h that reads several slots; return the one it writes."""
+        widths = [self.widths[slot] for slot in slots]
+        width = sum(widths) if kind == "concat" else widths[0]
+        y = self.operation(kind, slots[0], width, ActivationFunction("linear"))
+        self.operations[-1]["branches"] = tuple(slots)
+        if not self._trained.isdisjoint(slots):
+            self._trained.add(y)
+        return y
+
+    def finish(self) -> None:
+        """Settle what depends on all operations; nothing is added afterwards.
+
+        The last one may be merged into the loss; whether it is, the loss says when it trains. Of
+        the operations that read one slot, the last is the first to write its gradient, and the
+        others add to that. Where `add` merges a slot that nobody else reads, the gradient of the
+        sum is that of the slot too, in the same memory.
+        """
+        self.operations[-1]["linked"] = True
+        readers: Counter[int] = Counter()
+        for operation in reversed(self.operations):
+            if "branches" not in operation:
+                operation["adds_dx"] = readers[operation["x"]] > 0
+                readers[operation["x"]] += 1
+                continue
+            branches = []
+            for slot in operation["branches"]:
+                branches.append((slot, slot in self._trained, readers[slot] > 0))
+                readers[slot] += 1
+            operation["branches"] = tuple(branches)
+        for operation in self.operations:
+            if operation["kind"] == "add":
+                alone = [slot for slot, *_ in operation["branches"] if readers[slot] == 1 and slot]
+                self.shared_slopes |= dict.fromkeys(alone[:1], operation["y"])
 
     def random_operation(self, kind: str, x: int, width: int, setting: float) -> int:
         """Add an operation of csrc/noise.h, with its rate or deviation, as `operation` does."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnet import (
+    blocks,
     initializers,
     layers,
     losses,
@@ -38,7 +39,10 @@ FORMAT = 1
 
 _DESCRIPTIONS: dict[str, Any] = {
     cls.__name__: cls
-    for module in (initializers, layers, noise, norms, losses, measures, optimizers, regularizers)
+    for module in (
+        *(layers, noise, norms, blocks),
+        *(initializers, losses, measures, optimizers, regularizers),
+    )
     for cls in vars(module).values()
     if isinstance(cls, type) and issubclass(cls, Description) and cls.__module__ == module.__name__
 } | {"ActivationFunction": ActivationFunction}
@@ -62,6 +66,8 @@ def describe(value: Any) -> Any:
     if isinstance(value, Description):
         fields = {name: describe(getattr(value, name)) for name in value.fields}
         return {"kind": _SCHEDULES.get(type(value), type(value).__name__)} | fields
+    if isinstance(value, (tuple, list)):
+        return [describe(item) for item in value]
     return value
 
 
@@ -73,6 +79,8 @@ def is_readable(metric: str | measures.Score) -> bool:
 
 
 def rebuild(value: Any) -> Any:
+    if isinstance(value, list):
+        return [rebuild(item) for item in value]
     if not isinstance(value, dict):
         return value
     fields = dict(value)

@@ -26,7 +26,12 @@ def summary_table(net: Assembled) -> str:
         activation = "" if row.activation is None else str(row.activation)
         memory = memory_text(count * size) if count else ""
         shape = _shape(row.output_shape)
-        lines.append((f"{row.name} ({row.kind})", activation, shape, f"{count:,}", memory))
+        # A block's own line and those of its branches and merge have nothing of their own.
+        kind, number = f" ({row.kind})" if row.kind else "", f"{count:,}"
+        if not (row.kind and row.output_shape):
+            number = ""
+        name = row.prefix + row.name.rpartition(".")[2] + kind
+        lines.append((name, activation, shape, number, memory))
     widths = [max(len(line[column]) for line in lines) for column in range(5)]
     table = [
         "  ".join(

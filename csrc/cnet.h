@@ -10,7 +10,9 @@
  *                 x (B, I)   W (I, O)   b (O)   y, z (B, O)
  * Conventions     outputs come last among the pointers; `d` before a name is the loss's gradient
  *                 with respect to it. A backward pass ADDS TO parameter gradients, unless `fresh`
- *                 says that they count as zero, and OVERWRITES the gradient of its input.
+ *                 says that they count as zero, and OVERWRITES the gradient of its input. Where
+ *                 several operations read one slot, the last of them, whose backward pass comes
+ *                 first, overwrites, and the others' are added (`adds_dx`).
  *                 The division by the batch size happens once, in the loss's gradient (`scale`).
  */
 #ifndef CNET_H
@@ -73,6 +75,12 @@ typedef struct cnet_loss {
     double smoothing; /* label smoothing of the cross-entropies, in [0, 1) */
 } cnet_loss;
 
+/* A slot that a merge reads. */
+typedef struct cnet_branch {
+    size_t slot, width;
+    int needs_dx, adds_dx; /* as an operation's */
+} cnet_branch;
+
 /* One operation of a network's program. Immutable once built, so that threads may share it. */
 typedef struct cnet_op {
     int kind;       /* CNET_LAYER_... */
@@ -82,10 +90,14 @@ typedef struct cnet_op {
     size_t x, y, z;      /* slots: input, output, what else is kept for backward (y: nothing) */
     size_t weight, bias; /* offsets into the parameters, in elements; CNET_NONE where absent */
     int needs_dx;        /* 0 where no parameter is before x: dx is only made if the run says so */
+    int adds_dx;         /* x has another reader further on: dx is added to what that one wrote. Only
+                          * dense does it itself; the others are given run->spare to write to */
     int linked;          /* its activation is merged into the loss, see losses.h */
     uint32_t stream;     /* of its random numbers: its place in the program; below 2^24 */
     size_t mean, variance;    /* offsets into the buffers; CNET_NONE where absent */
     double epsilon, momentum; /* of a normalisation, see norms.h */
+    const cnet_branch *branches; /* what a merge reads, x among them; NULL for other kinds */
+    size_t branch_count;
 } cnet_op;
 #define CNET_NONE SIZE_MAX
 
@@ -97,6 +109,7 @@ typedef struct cnet_run {
     void *parameters;
     void *gradients;   /* NULL when only inferring */
     void *buffers;     /* what training moves along, but no gradient: moving means, variances */
+    void *spare;       /* (rows, the widest slot that an operation is helped to add to) */
     void *scratch;     /* CNET_SCRATCH_BYTES, 64-byte aligned */
     int threads;       /* that may work on it; changes no bit of the results */
     int training;      /* random layers draw, and normalise by the statistics of these rows */
@@ -136,10 +149,10 @@ typedef struct cnet_kernels {
                           const void *b, int activation, double alpha, void *z, void *y,
                           void *scratch, int threads);
     /* dy becomes dz in place; dW += x^T dz, db += sum of dz's rows (dw, db overwritten when
-     * `fresh`); dx = dz W^T. dw, db and dx may each be NULL. */
+     * `fresh`); dx = dz W^T, added to dx when `add_dx`. dw, db and dx may each be NULL. */
     void (*dense_backward)(size_t B, size_t I, size_t O, const void *x, const void *w,
                            const void *z, const void *y, int activation, double alpha, int fresh,
-                           void *dy, void *dw, void *db, void *dx, void *scratch,
+                           int add_dx, void *dy, void *dw, void *db, void *dx, void *scratch,
                            int threads);
 
     /* The rows of layers.h, as operations of a program. */
@@ -147,6 +160,8 @@ typedef struct cnet_kernels {
     void (*backward[CNET_LAYER_COUNT])(const cnet_op *op, const cnet_run *run);
     /* Moves a batch_normalization's buffers towards the statistics of its last training forward. */
     void (*absorb)(const cnet_op *op, const cnet_run *run);
+    /* y[i] += x[i] */
+    void (*accumulate)(size_t n, const void *x, void *y, int threads);
 
     /* Returns scale * sum over rows (and columns) of weight * loss; writes its gradient to dy
      * unless dy is NULL. `target` is T (B, K) or int64 labels (B), as losses.h says per row;

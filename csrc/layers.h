@@ -7,7 +7,8 @@
  *   dense        x and y; z too where the activation's slope reads it (activations.h: INPUT)
  *   activation   x and y, being slots of the program anyway
  *   dropout, gaussian_dropout, gaussian_noise (noise.h)   nothing
- *   layer_normalization, batch_normalization   x, and their statistics in z: see norms.h */
+ *   layer_normalization, batch_normalization   x, and their statistics in z: see norms.h
+ *   add, mul, concat (merges.h)   what they read; add and concat not even that */
 #ifndef CNET_LAYERS
 #define CNET_LAYERS(X)     \
     X(dense)               \
@@ -16,7 +17,10 @@
     X(gaussian_dropout)    \
     X(gaussian_noise)      \
     X(layer_normalization) \
-    X(batch_normalization)
+    X(batch_normalization) \
+    X(add)                 \
+    X(mul)                 \
+    X(concat)
 #endif
 
 #ifdef T
@@ -87,19 +91,19 @@ static void F(dense_forward)(size_t B, size_t I, size_t O, const void *x, const 
 
 static void F(dense_backward)(size_t B, size_t I, size_t O, const void *x, const void *w,
                               const void *z, const void *y, int activation, double alpha,
-                              int fresh, void *dy, void *dw, void *db, void *dx, void *scratch,
-                              int threads)
+                              int fresh, int add_dx, void *dy, void *dw, void *db, void *dx,
+                              void *scratch, int threads)
 {
     /* y = f(z):  dz = dy f'(z) */
     if (activation != CNET_ACT_linear)
         F(run_loop)((F(loop)){B, O, 0, activation, alpha, z, (T *)y, dy, dy}, threads);
-    /* z = x W + b:  dW += x^T dz,  db += sum over the rows of dz,  dx = dz W^T */
+    /* z = x W + b:  dW += x^T dz,  db += sum over the rows of dz,  dx = dz W^T, or += it */
     if (dw)
         F(gemm)(I, O, B, x, 1, I, dy, O, 1, NULL, !fresh, dw, O, scratch, threads);
     if (db)
         F(sum_rows)(B, O, dy, !fresh, db);
     if (dx)
-        F(gemm)(B, I, O, dy, O, 1, w, 1, O, NULL, 0, dx, I, scratch, threads);
+        F(gemm)(B, I, O, dy, O, 1, w, 1, O, NULL, add_dx, dx, I, scratch, threads);
 }
 
 static void F(dense_op_forward)(const cnet_op *op, const cnet_run *run)
@@ -115,7 +119,7 @@ static void F(dense_op_backward)(const cnet_op *op, const cnet_run *run)
     F(dense_backward)(run->rows, op->inputs, op->outputs, run->value[op->x],
                       F(op_parameter)(run->parameters, op->weight), run->value[op->z],
                       run->value[op->y], F(op_activation)(op, run), op->alpha, run->fresh,
-                      run->slope[op->y], F(op_parameter)(run->gradients, op->weight),
+                      op->adds_dx, run->slope[op->y], F(op_parameter)(run->gradients, op->weight),
                       F(op_parameter)(run->gradients, op->bias), F(op_dx)(op, run),
                       run->scratch, run->threads);
 }
@@ -138,5 +142,6 @@ static void F(activation_op_backward)(const cnet_op *op, const cnet_run *run)
 }
 
 #include "noise.h"
+#include "merges.h"
 
 #endif

@@ -198,6 +198,10 @@ LAYERS: dict[str, Callable] = {
     **dict.fromkeys(reference_noise.NAMES, lambda x, name, alpha, w, b: x),
     "layer_normalization": lambda x, name, alpha, w, b: normalize(x, 1) * w + b,
     "batch_normalization": lambda x, name, alpha, w, b: normalize(x, 0) * w + b,
+    # Merges: x is the list of what all branches give.
+    "add": lambda x, name, alpha, w, b: np.sum(x, axis=0),
+    "mul": lambda x, name, alpha, w, b: np.prod(x, axis=0),
+    "concat": lambda x, name, alpha, w, b: np.concatenate(x, axis=1),
 }
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import cnet
-from cnet import layers, noise, norms
+from cnet import blocks, layers, noise, norms
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -88,7 +88,7 @@ def test_every_block_of_the_readme_is_run():
 
 
 def test_layers():
-    kinds = layers.KINDS | noise.KINDS | norms.KINDS
+    kinds = layers.KINDS | noise.KINDS | norms.KINDS | blocks.KINDS
     assert sorted(names_of("Layers")) == sorted(cls.__name__ for cls in kinds.values())
     assert all(hasattr(cnet, name) for name in names_of("Layers"))
 

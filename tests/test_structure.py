@@ -19,7 +19,7 @@ if not (ROOT / "csrc").is_dir():
 # A module imports from those before it.
 MODULES = [
     "version", "arrays", "description", "errors", "files", "threads", "activations", "initializers",
-    "regularizers", "program", "layers", "noise", "norms", "losses", "rates", "schedules",
+    "regularizers", "program", "layers", "noise", "norms", "blocks", "losses", "rates", "schedules",
     "optimizers", "data", "deviations", "scores", "measures", "metrics", "datasets", "assembly",
     "summary", "history", "state", "progress", "hooks", "logs", "callbacks", "diagnosis",
     "measured", "training", "fitting", "assembled", "model", "range_test", "io", "info", "demo",

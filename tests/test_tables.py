@@ -158,6 +158,7 @@ def test_every_layer_row_is_used():
     random = [cnet.Dropout(0.5), cnet.GaussianDropout(0.5), cnet.GaussianNoise(0.5)]
     layers = [cnet.Flatten(), *random, cnet.Dense(2), cnet.Activation("relu")]
     layers += [cnet.LayerNormalization(), cnet.BatchNormalization()]
+    layers += [cnet.Parallel([[], []], merge) for merge in ("add", "mul", "concat")]
     net = cnet.Sequential(layers).build((2, 2))
     kinds = {operation["kind"] for operation in net.built.program.operations}
     assert kinds == set(kernels.LAYERS)

@@ -37,6 +37,12 @@ cdef extern from "cnet.h" nogil:
         double parameter
         double smoothing
 
+    ctypedef struct cnet_branch:
+        size_t slot
+        size_t width
+        int needs_dx
+        int adds_dx
+
     ctypedef struct cnet_op:
         int kind
         int activation
@@ -49,12 +55,15 @@ cdef extern from "cnet.h" nogil:
         size_t weight
         size_t bias
         int needs_dx
+        int adds_dx
         int linked
         uint32_t stream
         size_t mean
         size_t variance
         double epsilon
         double momentum
+        const cnet_branch *branches
+        size_t branch_count
 
     ctypedef struct cnet_run:
         size_t rows
@@ -63,6 +72,7 @@ cdef extern from "cnet.h" nogil:
         void *parameters
         void *gradients
         void *buffers
+        void *spare
         void *scratch
         int threads
         int training
@@ -93,11 +103,12 @@ cdef extern from "cnet.h" nogil:
         void (*dense_forward)(size_t, size_t, size_t, const void *, const void *, const void *,
                               int, double, void *, void *, void *, int) noexcept nogil
         void (*dense_backward)(size_t, size_t, size_t, const void *, const void *, const void *,
-                               const void *, int, double, int, void *, void *, void *, void *,
-                               void *, int) noexcept nogil
+                               const void *, int, double, int, int, void *, void *, void *,
+                               void *, void *, int) noexcept nogil
         cnet_forward *forward
         cnet_forward *backward
         cnet_forward absorb
+        void (*accumulate)(size_t, const void *, void *, int) noexcept nogil
         double (**loss)(const cnet_loss *, size_t, size_t, const void *, const void *,
                         const void *, double, void *) noexcept nogil
         void (**metric)(size_t, size_t, const void *, const void *, const void *,

@@ -102,5 +102,5 @@ def dense_backward(const real[:, ::1] x, const real[:, ::1] w, const real[:, ::1
     load_blas()
     with nogil:
         kernels_of(dtype).dense_backward(B, I, O, &x[0, 0], &w[0, 0], &z[0, 0], &y[0, 0], which,
-                                         alpha, fresh, &dy[0, 0], &dw[0, 0], db_at, dx_at,
+                                         alpha, fresh, False, &dy[0, 0], &dw[0, 0], db_at, dx_at,
                                          scratch.at, 1)

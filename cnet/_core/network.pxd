@@ -31,6 +31,8 @@ cdef class Network:
     cdef readonly object buffers
     cdef void *buffers_at
     cdef readonly frozenset single_slots
+    cdef dict shared_slopes
+    cdef Py_ssize_t spare_width
     cdef readonly bint needs_whole_batch
     cdef list spares
     cdef Penalty *penalties
@@ -38,6 +40,7 @@ cdef class Network:
     cdef Workspace tape
 
     cdef int set_op(self, cnet_op *op, dict operation) except -1
+    cdef int set_branches(self, cnet_op *op, branches) except -1
     cdef void *address_of_result(self, object out, Py_ssize_t n) except NULL
     cdef double penalize(self, bint training) noexcept nogil
     # Memory for up to `capacity` rows of this network.

@@ -1,4 +1,4 @@
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ class Network:
         seed: int = 0,
         buffer_size: int = 0,
         single_slots: Collection[int] = (),
+        shared_slopes: Mapping[int, int] | None = None,
     ) -> Network: ...
     @property
     def dtype(self) -> int: ...

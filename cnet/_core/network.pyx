@@ -17,8 +17,8 @@ from libc.stdlib cimport calloc, free
 
 from cnet._core cimport activations
 from cnet._core.csrc cimport (
-    CNET_F32, CNET_F64, CNET_LAYER_batch_normalization, CNET_NONE, cnet_kernels, cnet_op,
-    cnet_run, cnet_source,
+    CNET_F32, CNET_F64, CNET_LAYER_batch_normalization, CNET_LAYER_dense, CNET_NONE, cnet_branch,
+    cnet_kernels, cnet_op, cnet_run, cnet_source,
 )
 from cnet._core.inference cimport MOST_LANES, Inference, infer
 from cnet._core.kernels cimport kernels_of, load_blas
@@ -41,8 +41,9 @@ cdef class Network:
     operations : sequence of dict
         In the order of the forward pass, with the keys kind, x, y, z (slots), activation, alpha,
         weight, bias (offsets in elements into the parameters, or None), needs_dx (bool: parameters
-        come before), linked (bool: merged into the loss), stream (of its random numbers), and for a
-        normalisation mean, variance (offsets into the buffers), epsilon, momentum.
+        come before), adds_dx (bool: x has a later reader), linked (bool: merged into the loss),
+        stream (of its random numbers), for a normalisation mean, variance (offsets into the
+        buffers), epsilon, momentum, and for a merge branches: (slot, needs_dx, adds_dx) of each.
     size, seed : int
         Elements of the parameters, all offsets included; what random layers draw from.
     penalties : sequence of (offset, size, l1, l2)
@@ -51,6 +52,8 @@ cdef class Network:
         Elements of the buffers, all offsets included.
     single_slots : collection of int
         Slots that have one row whatever the batch has.
+    shared_slopes : dict of int to int
+        Slots whose gradient lies in that of a later one of the same width.
 
     Attributes
     ----------
@@ -63,7 +66,7 @@ cdef class Network:
     """
 
     def __cinit__(self, str dtype, widths, operations, Py_ssize_t size, penalties=(),
-                  uint64_t seed=0, Py_ssize_t buffer_size=0, single_slots=()):
+                  uint64_t seed=0, Py_ssize_t buffer_size=0, single_slots=(), shared_slopes=None):
         cdef int i
         self.dtype = CNET_F32 if dtype == "float32" else CNET_F64
         self.seed = seed
@@ -71,6 +74,7 @@ cdef class Network:
         self.kernels = kernels_of(self.dtype)
         self.itemsize = self.kernels.itemsize
         self.widths, self.single_slots = tuple(widths), frozenset(single_slots)
+        self.shared_slopes = dict(shared_slopes or {})
         self.op_count = len(operations)
         self.ops = <cnet_op *>calloc(max(self.op_count, 1), sizeof(cnet_op))
         if self.ops == NULL:
@@ -99,6 +103,9 @@ cdef class Network:
             load_blas()
 
     def __dealloc__(self):
+        cdef int i
+        for i in range(self.op_count if self.ops != NULL else 0):
+            free(<void *>self.ops[i].branches)
         free(self.ops)
         free(self.penalties)
 
@@ -111,11 +118,27 @@ cdef class Network:
         op.weight = CNET_NONE if operation["weight"] is None else operation["weight"]
         op.bias = CNET_NONE if operation["bias"] is None else operation["bias"]
         op.needs_dx, op.linked = operation["needs_dx"], operation["linked"]
+        op.adds_dx = operation.get("adds_dx", False)
+        if op.adds_dx and op.kind != CNET_LAYER_dense:
+            self.spare_width = max(self.spare_width, <Py_ssize_t>op.inputs)
+        self.set_branches(op, operation.get("branches", ()))
         op.stream = operation["stream"]
         op.mean = CNET_NONE if operation.get("mean") is None else operation["mean"]
         op.variance = CNET_NONE if operation.get("variance") is None else operation["variance"]
         op.epsilon, op.momentum = operation.get("epsilon", 0.0), operation.get("momentum", 0.0)
         self.needs_whole_batch |= op.kind == CNET_LAYER_batch_normalization
+        return 0
+
+    cdef int set_branches(self, cnet_op *op, branches) except -1:
+        cdef cnet_branch *all_of_them = NULL
+        cdef Py_ssize_t i
+        if branches:
+            all_of_them = <cnet_branch *>calloc(len(branches), sizeof(cnet_branch))
+            if all_of_them == NULL:
+                raise MemoryError
+            for i, (slot, needs_dx, adds_dx) in enumerate(branches):
+                all_of_them[i] = cnet_branch(slot, self.widths[slot], needs_dx, adds_dx)
+        op.branches, op.branch_count = all_of_them, len(branches)
         return 0
 
     @property
@@ -131,9 +154,20 @@ cdef class Network:
             self.kernels.forward[self.ops[i].kind](&self.ops[i], run)
 
     cdef void backward_ops(self, const cnet_run *run) noexcept nogil:
+        cdef const cnet_op *op
+        cdef void *dx
         cdef int i
         for i in range(self.op_count - 1, -1, -1):
-            self.kernels.backward[self.ops[i].kind](&self.ops[i], run)
+            op = &self.ops[i]
+            if not op.adds_dx or op.kind == CNET_LAYER_dense:
+                self.kernels.backward[op.kind](op, run)
+                continue
+            dx = run.slope[op.x]
+            run.slope[op.x] = run.spare
+            self.kernels.backward[op.kind](op, run)
+            run.slope[op.x] = dx
+            if op.needs_dx or run.input_slope:
+                self.kernels.accumulate(run.rows * op.inputs, run.spare, dx, run.threads)
 
     cdef void finish_linked(self, const cnet_run *run) noexcept nogil:
         """Turn logits into the network's outputs, in place, after a merged loss has used them."""
@@ -226,7 +260,7 @@ cdef class Network:
 
     cdef Workspace workspace(self, Py_ssize_t capacity, bint training, bint input_slope):
         cdef Workspace work = Workspace(self.widths, self.single_slots, self.itemsize, capacity,
-                                        training)
+                                        training, self.shared_slopes, self.spare_width)
         work.run.parameters = self.parameters_at
         work.run.gradients = self.gradients_at if training else NULL
         work.run.buffers = self.buffers_at

@@ -6,6 +6,8 @@ class Workspace:
         itemsize: int,
         capacity: int,
         training: bool,
+        shared: dict[int, int],
+        spare: int,
     ) -> Workspace: ...
     @property
     def capacity(self) -> int: ...

@@ -44,10 +44,14 @@ cdef class Workspace:
     capacity : int
     training : bool
         Also hold the gradients.
+    shared : dict of int to int
+        Slots whose gradient lies in that of a later slot of the same width.
+    spare : int
+        Columns of what operations are helped with that cannot add to a gradient.
     """
 
     def __cinit__(self, tuple widths, frozenset single, Py_ssize_t itemsize, Py_ssize_t capacity,
-                  bint training):
+                  bint training, dict shared, Py_ssize_t spare):
         cdef Py_ssize_t slots = len(widths), tables, total, at, size, i
         self.capacity = capacity
         tables = padded(2 * slots * sizeof(void *))
@@ -55,7 +59,10 @@ cdef class Workspace:
             padded(width * (1 if slot in single else capacity) * itemsize)
             for slot, width in enumerate(widths)
         ]
-        total = tables + padded(CNET_SCRATCH_BYTES) + sum(sizes) * (2 if training else 1)
+        total = tables + padded(CNET_SCRATCH_BYTES) + sum(sizes)
+        if training:
+            total += sum([size for i, size in enumerate(sizes) if i not in shared])
+            total += padded(spare * capacity * itemsize)
         self.memory = aligned_zeros(total)
         cdef char *base = <char *>address(self.memory)
         self.run.value = <void **>base
@@ -67,9 +74,13 @@ cdef class Workspace:
             size = sizes[i]
             self.run.value[i] = base + at
             at += size
-            if training:
+            if training and i not in shared:
                 self.run.slope[i] = base + at
                 at += size
+        if training:
+            for i in sorted(shared, reverse=True):
+                self.run.slope[i] = self.run.slope[<Py_ssize_t>shared[i]]
+            self.run.spare = base + at
         self.input_buffer = self.run.value[0]
         self.run.threads = 1
         self.run.training = training

@@ -33,6 +33,7 @@ from cnet.optimizers import (
     Nadam,
     RMSprop,
     Rprop,
+    ScheduleFreeAdamW,
 )
 from cnet.range_test import find_learning_rate
 from cnet.threads import get_threads, set_threads
@@ -66,6 +67,7 @@ __all__ = [
     "RMSprop",
     "Residual",
     "Rprop",
+    "ScheduleFreeAdamW",
     "Sequential",
     "ShapeError",
     "__version__",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -308,7 +309,8 @@ class Sequential(Assembled):
         rows = as_rows(x, "x", built.shape, self._names[0])
         if training:
             built.check_batches(len(rows), max(len(rows), 2))
-        return built.core.forward(Source(rows, self.scale), get_threads(), training, step)
+        with self.rule if training and self.is_compiled else nullcontext():
+            return built.core.forward(Source(rows, self.scale), get_threads(), training, step)
 
     def backward(self, dy: Any) -> Array:
         """Backpropagate through the last `forward`.
@@ -341,7 +343,8 @@ class Sequential(Assembled):
                 f"dy has shape {dy.shape}, expected {(rows, built.outputs)}: that of the last "
                 "outputs"
             )
-        return built.core.backward(Source(dy), get_threads()).reshape(rows, *built.shape)
+        with self.rule if built.core.tape_training and self.is_compiled else nullcontext():
+            return built.core.backward(Source(dy), get_threads()).reshape(rows, *built.shape)
 
     def zero_gradients(self) -> None:
         """Set all gradients to zero."""

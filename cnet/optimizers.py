@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 
 from cnet import rates
 from cnet.description import Description
-from cnet.errors import check_flag, check_number, unknown
+from cnet.errors import check_flag, check_integer, check_number, unknown
 from cnet.rates import RateLike, Schedule
 
 # The settings that cut gradients, and what they cut by.
@@ -270,6 +270,35 @@ class Lion(Optimizer):
         return "lion"
 
 
+class ScheduleFreeAdamW(Adam):
+    """Defazio et al. (2024), `schedulefree.AdamWScheduleFree`: AdamW that needs no schedule.
+
+    The parameters x are the mean of AdamW's steps z. Gradients are taken at y = (1 - beta_1) z +
+    beta_1 x, at which `fit` and `train_on_batch` have the parameters while they compute, and so
+    have `forward(x, training=True)` and the `backward` after it; at all other times, callbacks and
+    validation included, they are x. The loss and the metrics of training rows are those at y.
+
+    The learning rate rises in a line within the first `warmup_steps` steps; a step counts in the
+    mean as the square of the largest rate so far. Decoupled weight decay shrinks z towards 0 by
+    the rate times the decay times y.
+    """
+
+    learning_rate: RateLike = 0.0025
+    decoupled_weight_decay = True
+    warmup_steps: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_integer("warmup_steps", self.warmup_steps, 0)
+
+    @property
+    def rule(self) -> str:
+        return "schedule_free_adamw"
+
+    def _own(self) -> tuple[float, float, float, float]:
+        return (self.beta_1, self.beta_2, self.epsilon, float(self.warmup_steps))
+
+
 class Rprop(Optimizer):
     """Igel and Huesken (2003), iRprop-, `torch.optim.Rprop`: steps by the gradient's sign alone.
 
@@ -308,7 +337,20 @@ class Rprop(Optimizer):
 
 _CLASSES: dict[str, type[Optimizer]] = {
     cls.__name__.lower(): cls
-    for cls in (SGD, AdaGrad, AdaDelta, RMSprop, Adam, AdamW, AMSGrad, Adamax, Nadam, Lion, Rprop)
+    for cls in (
+        SGD,
+        AdaGrad,
+        AdaDelta,
+        RMSprop,
+        Adam,
+        AdamW,
+        AMSGrad,
+        Adamax,
+        Nadam,
+        Lion,
+        Rprop,
+        ScheduleFreeAdamW,
+    )
 }
 
 

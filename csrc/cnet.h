@@ -178,6 +178,8 @@ typedef struct cnet_kernels {
      * cnet_prepare from the optimizer's settings and the step's number. */
     void (*update[CNET_OPTIMIZER_COUNT])(size_t n, const double *h, const void *g, void *p,
                                          void *s0, void *s1, void *s2);
+    /* s2 = p; p += share s0: what cnet_lead does to n parameters. */
+    void (*lead)(size_t n, double share, void *p, const void *s0, void *s2);
 
     /* out (count, columns) = scale * rows index[0..count) of the source, or rows first.. when
      * index is NULL. */
@@ -258,6 +260,12 @@ typedef struct cnet_place {
 double cnet_update(const cnet_kernels *kernels, int optimizer, const cnet_clip *clip, double *h,
                    size_t count, const cnet_place *places, const void *g, void *p,
                    void *const *state, int threads);
+
+/* A rule may want its gradients at another point than at the parameters that it offers. Before the
+ * pass that computes them this puts the parameters that are not frozen there; with `back`, after the
+ * step, it puts them where they are to be found. Does nothing for rules that are not of this kind. */
+void cnet_lead(const cnet_kernels *kernels, int optimizer, const double *settings, size_t count,
+               const cnet_place *places, void *p, void *const *state, int back, int threads);
 
 /* ---- pool.c --------------------------------------------------------------------------------------- */
 

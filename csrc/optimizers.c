@@ -2,6 +2,7 @@
 #include "cnet.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Bias corrections of the Adam family; see the comment of adam in optimizers.h. */
 static void adam_like(const double *set, double *running, double *h)
@@ -37,6 +38,27 @@ static void rprop(const double *set, double *h)
     h[CNET_H_B] = rate > 0 ? set[CNET_SET_BETA_2] : 1;
     h[CNET_H_C] = rate > 0 ? set[CNET_SET_EPSILON] / rate : 0;
     h[CNET_H_D] = rate > 0 ? set[CNET_SET_EXTRA] / rate : INFINITY;
+}
+
+/* Every step counts as much as the square of the largest rate so far in the mean of the steps. */
+static void schedule_free(const double *set, double *running, double *h)
+{
+    const double t = running[CNET_RUN_STEPS], warm_up = set[CNET_SET_EXTRA];
+    const double rate = set[CNET_SET_RATE] * (t < warm_up ? t / warm_up : 1);
+    double *sum = &running[CNET_RUN_PRODUCT_1], *largest = &running[CNET_RUN_PRODUCT_2];
+    if (t == 1)
+        *sum = *largest = 0;
+    *largest = rate > *largest ? rate : *largest;
+    *sum += *largest * *largest;
+    h[CNET_H_RATE] = rate;
+    h[CNET_H_SHRINK] = 1;
+    h[CNET_H_A] = set[CNET_SET_EPSILON];
+    h[CNET_H_B] = 1 - set[CNET_SET_BETA_1];
+    h[CNET_H_C] = 1 - set[CNET_SET_BETA_2];
+    h[CNET_H_D] = *sum > 0 ? *largest * *largest / *sum : 0;
+    h[CNET_H_E] = 1 / sqrt(1 - pow(set[CNET_SET_BETA_2], t));
+    h[CNET_H_F] = set[CNET_SET_BETA_2];
+    h[CNET_H_G] = set[CNET_SET_DECAY];
 }
 
 void cnet_prepare(int optimizer, const double *set, double *running, double *h)
@@ -84,6 +106,9 @@ void cnet_prepare(int optimizer, const double *set, double *running, double *h)
         break;
     case CNET_OPT_rprop:
         rprop(set, h);
+        break;
+    case CNET_OPT_schedule_free_adamw:
+        schedule_free(set, running, h);
         break;
     }
 }
@@ -160,7 +185,8 @@ static job between(const job *all, const cnet_place *from, const cnet_place *to)
     const size_t at = from->offset * all->kernels->itemsize;
     job j = *all;
     j.n = to->offset + to->size - from->offset;
-    j.g += at, j.p += at;
+    j.g = j.g ? j.g + at : NULL;
+    j.p += at;
     for (int s = 0; s < 3; s++)
         j.state[s] = j.state[s] ? j.state[s] + at : NULL;
     return j;
@@ -205,4 +231,41 @@ double cnet_update(const cnet_kernels *kernels, int optimizer, const cnet_clip *
             i = end;
         }
     return sqrt(squares);
+}
+
+/* ---- gradients elsewhere than at the parameters --------------------------------------------------- */
+
+static void lead_part(const void *context, size_t part, int lane, void *scratch)
+{
+    const job *j = context;
+    const size_t first = part * j->part, at = first * j->kernels->itemsize;
+    (void)lane, (void)scratch;
+    j->kernels->lead(j->n - first < j->part ? j->n - first : j->part, *j->h, j->p + at,
+                     j->state[0] + at, j->state[2] + at);
+}
+
+static void back_part(const void *context, size_t part, int lane, void *scratch)
+{
+    const job *j = context;
+    const size_t first = part * j->part, at = first * j->kernels->itemsize;
+    (void)lane, (void)scratch;
+    memcpy(j->p + at, j->state[2] + at,
+           (j->n - first < j->part ? j->n - first : j->part) * j->kernels->itemsize);
+}
+
+void cnet_lead(const cnet_kernels *kernels, int optimizer, const double *settings, size_t count,
+               const cnet_place *places, void *p, void *const *state, int back, int threads)
+{
+    if (optimizer != CNET_OPT_schedule_free_adamw)
+        return;
+    const double share = 1 - settings[CNET_SET_BETA_1];
+    const job all = {kernels, optimizer, 0, CNET_PART, &share, NULL, p,
+                     {state[0], state[1], state[2]}, NULL};
+    for (size_t i = 0; i < count; i++)
+        if (!places[i].frozen) {
+            const size_t end = run_end(places, count, i);
+            job j = between(&all, &places[i], &places[end]);
+            run(&j, back ? back_part : lead_part, threads);
+            i = end;
+        }
 }

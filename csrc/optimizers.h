@@ -24,7 +24,8 @@
     X(adamax, 2)                         \
     X(nadam, 2)                          \
     X(lion, 1)                           \
-    X(rprop, 2)
+    X(rprop, 2)                          \
+    X(schedule_free_adamw, 3)
 
 /* Settings, as cnet/optimizers.py passes them. */
 enum {
@@ -35,14 +36,14 @@ enum {
     CNET_SET_BETA_2,    /* Rprop's eta_plus */
     CNET_SET_EPSILON,   /* Rprop's smallest step */
     CNET_SET_EXTRA,     /* learning-rate decay, momentum of RMSprop, momentum decay of Nadam, Rprop's
-                           largest step */
+                           largest step, warm-up of schedule-free AdamW */
     CNET_SETTINGS
 };
 
 /* h: what every rule gets, then a rule's own. A gradient is multiplied by FACTOR and cut at +-BOUND
  * before anything else is done with it. */
 enum { CNET_H_RATE, CNET_H_L2, CNET_H_SHRINK, CNET_H_FACTOR, CNET_H_BOUND, CNET_H_A, CNET_H_B,
-       CNET_H_C, CNET_H_D, CNET_H_E, CNET_H_F, CNET_HYPER };
+       CNET_H_C, CNET_H_D, CNET_H_E, CNET_H_F, CNET_H_G, CNET_HYPER };
 
 /* What gradients are cut to before a step, and by which measure. */
 enum { CNET_CLIP_NOTHING, CNET_CLIP_VALUE, CNET_CLIP_NORM, CNET_CLIP_GLOBAL_NORM };
@@ -197,6 +198,23 @@ RULE(rprop)
     *p -= h[CNET_H_RATE] * size * sign;
 }
 
+/* Where schedule-free AdamW takes gradients, seen from the mean of its steps: s0 points from there
+ * to the last step. The same function wherever it is needed, or the bits would not be the same. */
+CNET_INLINE T F(ahead)(T mean, T s0, const T share) { return mean + share * s0; }
+
+/* Defazio et al. (2024): p is y, where gradients are taken, s2 is x, the mean of the steps z, and s0
+ * is z - x; s1 as adam's. A = epsilon, B = 1 - beta_1, C = 1 - beta_2, D = what this step counts in
+ * the mean, E = 1 / sqrt(1 - beta_2^t), F = beta_2, G = decoupled weight decay, which shrinks z by y */
+RULE(schedule_free_adamw)
+{
+    *s1 = h[CNET_H_F] * *s1 + h[CNET_H_C] * g * g;
+    const T move = g / (F(square_root)(*s1) * h[CNET_H_E] + h[CNET_H_A]) + h[CNET_H_G] * *p;
+    const T step = *s0 - h[CNET_H_RATE] * move; /* z - the x before */
+    *s2 += h[CNET_H_D] * step;
+    *s0 = step - h[CNET_H_D] * step;
+    *p = F(ahead)(*s2, *s0, h[CNET_H_B]);
+}
+
 #undef RULE
 #undef UNUSED1
 #undef UNUSED2
@@ -278,4 +296,16 @@ CNET_INLINE T F(clipped)(T g, const T *h)
     }
 CNET_OPTIMIZERS(CNET_ROW)
 #undef CNET_ROW
+
+/* schedule_free_adamw: from x to y, with x kept in s2. */
+static void F(lead)(size_t n, double share, void *p_, const void *s0_, void *s2_)
+{
+    const T *restrict s0 = s0_, b = (T)share;
+    T *restrict p = p_, *restrict s2 = s2_;
+    for (size_t i = 0; i < n; i++) {
+        const T mean = p[i];
+        s2[i] = mean;
+        p[i] = F(ahead)(mean, s0[i], b);
+    }
+}
 #endif

@@ -124,8 +124,32 @@ UPDATES: dict[str, Callable] = {
 }
 
 
+def schedule_free_adamw(p: float, gradients: list[float], h: RuleSettings) -> list[float]:
+    """Defazio et al. (2024), algorithm 1, with the warm-up and the weights of their code."""
+    x = z = p
+    v = largest = total = 0.0
+    path = []
+    for t, gradient in enumerate(gradients, 1):
+        y = (1 - h.beta_1) * z + h.beta_1 * x
+        g = gradient + h.l2 * y
+        v = h.beta_2 * v + (1 - h.beta_2) * g**2
+        rate = h.rate * min(1.0, t / h.extra if h.extra else 1.0)
+        z -= rate * (g / (math.sqrt(v / (1 - h.beta_2**t)) + h.epsilon) + h.decay * y)
+        largest = max(largest, rate)
+        total += largest**2
+        x += largest**2 / total * (z - x)
+        path.append(x)
+    return path
+
+
+# Rules that are more than something that is taken off: walk(p, gradients, h).
+WALKS: dict[str, Callable] = {"schedule_free_adamw": schedule_free_adamw}
+
+
 def walk(name: str, p: float, gradients: list[float], h: RuleSettings) -> list[float]:
     """Return one parameter after each step."""
+    if name in WALKS:
+        return WALKS[name](p, gradients, h)
     state: dict[str, float] = defaultdict(float)
     path = []
     for t, gradient in enumerate(gradients, 1):

@@ -68,6 +68,7 @@ OPTIMIZERS = [
     cnet.Nadam(momentum_decay=0.5),
     cnet.Lion(beta_1=0.5),
     cnet.Rprop(eta_minus=0.25, max_step=2.0),
+    cnet.ScheduleFreeAdamW(warmup_steps=7),
 ]
 LOSSES = [
     cnet.losses.Huber(delta=0.5),

@@ -38,10 +38,17 @@ RULES = {
     "nadam": (cnet.Nadam, {"learning_rate": 0.05, "beta_2": 0.95, "momentum_decay": 0.02}),
     "lion": (cnet.Lion, {"learning_rate": 0.01, "beta_1": 0.8, "beta_2": 0.9}),
     "rprop": (cnet.Rprop, {"learning_rate": 0.02, "eta_minus": 0.6, "max_step": 0.5}),
+    "schedule_free": (
+        cnet.ScheduleFreeAdamW,
+        {"learning_rate": 0.05, "beta_1": 0.8, "beta_2": 0.95, "warmup_steps": 3},
+    ),
 }
 CLASSES = sorted({cls for cls, _ in RULES.values()}, key=lambda cls: cls.__name__)
 
 each_rule = pytest.mark.parametrize(("cls", "kwargs"), RULES.values(), ids=RULES.keys())
+# What gradients at another point than the parameters decay is there too: see the goldens.
+DECAYED = {name: rule for name, rule in RULES.items() if name != "schedule_free"}
+each_decayed_rule = pytest.mark.parametrize(("cls", "kwargs"), DECAYED.values(), ids=DECAYED)
 each_dtype = pytest.mark.parametrize("dtype", DTYPES)
 
 
@@ -118,7 +125,7 @@ def test_an_element_does_not_see_the_length(cls, kwargs, dtype):
 
 
 @each_dtype
-@each_rule
+@each_decayed_rule
 def test_weight_decay_coupled_is_added_to_the_gradient(cls, kwargs, dtype):
     decay = 0.05
     start, gradients = random_case(20, steps=5)
@@ -132,7 +139,7 @@ def test_weight_decay_coupled_is_added_to_the_gradient(cls, kwargs, dtype):
 
 
 @each_dtype
-@each_rule
+@each_decayed_rule
 def test_weight_decay_decoupled_shrinks_the_parameters(cls, kwargs, dtype):
     """Without decay the moves depend on the gradients alone: decay only shrinks in between."""
     decay = 0.05
@@ -199,6 +206,7 @@ BAD_VALUES = {
     "momentum_decay": [-0.1, math.nan],
     "eta_minus": [0.0, 1.0, math.nan],
     "eta_plus": [1.0, -1.2, math.nan, math.inf],
+    "warmup_steps": [-1],
     "min_step": [-1e-6, math.nan],
     "max_step": [0.0, -1.0, math.nan, math.inf],
     "centered": [],

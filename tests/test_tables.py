@@ -15,12 +15,13 @@ from cnet._core import kernels, sources
 
 SOURCES = pathlib.Path(__file__).parent.parent / "csrc"
 
+UPDATES = reference_updates.UPDATES | reference_updates.WALKS
 # Table, where its list is, the references.
 TABLES = {
     "ACTIVATIONS": (kernels.ACTIVATIONS, "activations.h", reference.ACTIVATIONS),
     "LOSSES": (kernels.LOSSES, "losses.h", reference.LOSSES),
     "METRICS": (kernels.METRICS, "metrics.h", reference.METRICS),
-    "OPTIMIZERS": (kernels.OPTIMIZERS, "optimizers.h", reference_updates.UPDATES),
+    "OPTIMIZERS": (kernels.OPTIMIZERS, "optimizers.h", UPDATES),
     "LAYERS": (kernels.LAYERS, "layers.h", reference.LAYERS),
     "SOURCES": (kernels.SOURCES, "sources.h", reference.SOURCES),
     "MATH": (kernels.MATH, "cnet.h", test_vmath.EXACT),

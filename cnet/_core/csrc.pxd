@@ -115,6 +115,7 @@ cdef extern from "cnet.h" nogil:
                         double *) noexcept nogil
         void (**update)(size_t, const double *, const void *, void *, void *, void *,
                         void *) noexcept nogil
+        void (*lead)(size_t, double, void *, const void *, void *) noexcept nogil
         void (*gather)(const cnet_source *, const int64_t *, size_t, size_t, void *) noexcept nogil
         size_t (*first_nonfinite)(size_t, const void *) noexcept nogil
         double (*sum_squares)(size_t, const void *) noexcept nogil
@@ -139,6 +140,8 @@ cdef extern from "cnet.h" nogil:
         double limit
     double cnet_update(const cnet_kernels *, int, const cnet_clip *, double *, size_t,
                        const cnet_place *, const void *, void *, void **, int) noexcept nogil
+    void cnet_lead(const cnet_kernels *, int, const double *, size_t, const cnet_place *, void *,
+                   void **, int, int) noexcept nogil
 
     ctypedef void (*cnet_task)(const void *, size_t, int, void *) noexcept nogil
     void cnet_pool_run(int, size_t, cnet_task, const void *, void *) noexcept nogil

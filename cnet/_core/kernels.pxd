@@ -20,6 +20,8 @@ cdef void prepare(int optimizer, const double *settings, double *running, double
 cdef double update(const cnet_kernels *kernels, int optimizer, const cnet_clip *clip, double *h,
                    size_t count, const cnet_place *places, const void *g, void *p, void **state,
                    int threads) noexcept nogil
+cdef void lead(const cnet_kernels *kernels, int optimizer, const double *settings, size_t count,
+               const cnet_place *places, void *p, void **state, bint back, int threads) noexcept nogil
 cdef void pool_run(int threads, size_t parts, cnet_task task, const void *context) noexcept nogil
 cdef size_t first_nonfinite(const cnet_source *source) noexcept nogil
 # An error that names the array, what its shape is and what it should be.

@@ -359,6 +359,11 @@ cdef class Network:
         """Rows of the last `forward`, 0 before it."""
         return 0 if self.tape is None else self.tape.run.rows
 
+    @property
+    def tape_training(self):
+        """Whether the last `forward` was one of training."""
+        return self.tape is not None and bool(self.tape.run.training)
+
     def backward(self, Source dy not None, int threads=1):
         """Gradients for the last `forward`: adds to `gradients`, returns that of the inputs.
 

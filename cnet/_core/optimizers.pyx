@@ -1,9 +1,9 @@
 """Every update rule of csrc/optimizers.h over flat arrays."""
 
 from cnet._core.csrc cimport (
-    CNET_F32, CNET_F64, CNET_HYPER, CNET_RUNNING, CNET_SETTINGS,
+    CNET_F32, CNET_F64, CNET_HYPER, CNET_RUNNING, CNET_SETTINGS, cnet_place,
 )
-from cnet._core.kernels cimport expect_shape, kernels_of, prepare, real
+from cnet._core.kernels cimport expect_shape, kernels_of, lead, prepare, real
 from cnet._core.kernels import OPTIMIZERS
 
 cdef dict IDS = {name: i for i, name in enumerate(OPTIMIZERS)}
@@ -57,6 +57,11 @@ def update(str name, const double[::1] settings, double[::1] running, const real
     cdef void *s0 = &states[0, 0] if count > 0 else NULL
     cdef void *s1 = &states[1, 0] if count > 1 else NULL
     cdef void *s2 = &states[2, 0] if count > 2 else NULL
+    cdef void **at = [s0, s1, s2]
+    cdef cnet_place place
+    place.offset, place.size, place.frozen = 0, n, False
     with nogil:
+        lead(kernels_of(dtype), which, &settings[0], 1, &place, &parameter[0], at, False, 1)
         prepare(which, &settings[0], &running[0], h)
         kernels_of(dtype).update[which](n, h, &gradient[0], &parameter[0], s0, s1, s2)
+        lead(kernels_of(dtype), which, &settings[0], 1, &place, &parameter[0], at, True, 1)

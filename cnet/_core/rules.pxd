@@ -17,4 +17,6 @@ cdef class Rule:
     cdef readonly double norm
     cdef void *state_at[3]
 
+    cdef void enter(self, int threads) noexcept nogil
+    cdef void leave(self, int threads) noexcept nogil
     cdef void step(self, int threads) noexcept nogil

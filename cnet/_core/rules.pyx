@@ -9,7 +9,7 @@ from cnet._core.csrc cimport (
     CNET_CLIP_GLOBAL_NORM, CNET_CLIP_NORM, CNET_CLIP_NOTHING, CNET_CLIP_VALUE, CNET_HYPER,
     CNET_SETTINGS, cnet_clip, cnet_place,
 )
-from cnet._core.kernels cimport prepare, update
+from cnet._core.kernels cimport lead, prepare, update
 from cnet._core.kernels import OPTIMIZERS
 from cnet._core.network cimport Network
 from cnet._core.workspace cimport address, aligned_zeros
@@ -101,6 +101,24 @@ cdef class Rule:
     def __dealloc__(self):
         free(self.places)
 
+    cdef void enter(self, int threads) noexcept nogil:
+        """Before passes and steps: put the parameters where the rule wants its gradients."""
+        lead(self.network.kernels, self.which, self.settings_at, self.place_count, self.places,
+             self.network.parameters_at, self.state_at, False, threads)
+
+    cdef void leave(self, int threads) noexcept nogil:
+        """After them: put the parameters where everybody else finds them."""
+        lead(self.network.kernels, self.which, self.settings_at, self.place_count, self.places,
+             self.network.parameters_at, self.state_at, True, threads)
+
+    def __enter__(self):
+        """Within the block, the parameters are where the rule wants its gradients."""
+        self.enter(1)
+        return self
+
+    def __exit__(self, *error):
+        self.leave(1)
+
     cdef void step(self, int threads) noexcept nogil:
         cdef double h[CNET_HYPER]
         prepare(self.which, self.settings_at, self.running_at, h)
@@ -111,4 +129,6 @@ cdef class Rule:
     def apply(self, int threads=1):
         """One step from the network's gradients."""
         with nogil:
+            self.enter(threads)
             self.step(threads)
+            self.leave(threads)

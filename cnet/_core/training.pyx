@@ -247,6 +247,8 @@ cdef class Batches:
             if self.rule is None:
                 raise ValueError("rates are for training, and there is no rule")
         with nogil:
+            if self.rule is not None:
+                self.rule.enter(self.work.run.threads)
             for i in range(batches):
                 if self.position >= self.rows:
                     break
@@ -255,6 +257,8 @@ cdef class Batches:
                 good = self.batch()
                 if not good:
                     break
+            if self.rule is not None:
+                self.rule.leave(self.work.run.threads)
         return good
 
     cdef bint batch(self) noexcept nogil:

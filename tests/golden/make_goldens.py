@@ -1,6 +1,6 @@
 """Write optimizers.json and networks.json, the reference values of the tests.
 
-Run by hand, never by the tests, where PyTorch (CPU) and Keras are installed::
+Run by hand, never by the tests, where PyTorch (CPU), Keras and schedulefree are installed::
 
     KERAS_BACKEND=torch python tests/golden/make_goldens.py
 
@@ -12,12 +12,14 @@ reference made it, and how it was called. Two runs with the same versions write 
 import json
 import os
 import pathlib
+from importlib.metadata import version
 
 os.environ.setdefault("KERAS_BACKEND", "torch")
 
 import keras
 import numpy as np
 import torch
+from schedulefree import AdamWScheduleFreeReference
 
 HERE = pathlib.Path(__file__).parent
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -127,6 +129,16 @@ TORCH_OPTIMIZERS = [
      "Rprop", {"lr": 0.05, "etas": (0.6, 1.5), "step_sizes": (0.03, 0.1)}),
 ]
 
+# Of the package schedulefree; the parameters are looked at as for an evaluation.
+SCHEDULE_FREE = [
+    ("schedule_free_adamw_defaults", {}, {}),
+    ("schedule_free_adamw_warmup", {"learning_rate": 0.05, "beta_2": 0.95, "warmup_steps": 4},
+     {"lr": 0.05, "betas": (0.9, 0.95), "warmup_steps": 4}),
+    ("schedule_free_adamw_weight_decay",
+     {"learning_rate": 0.02, "beta_1": 0.7, "epsilon": 1e-3, "weight_decay": 0.05},
+     {"lr": 0.02, "betas": (0.7, 0.999), "eps": 1e-3, "weight_decay": 0.05}),
+]
+
 # Keras's weight_decay is always decoupled. Its SGD and Adadelta are the same rules as PyTorch's
 # while the learning rate is constant, so they vouch for the decoupled forms PyTorch lacks.
 KERAS_OPTIMIZERS = [
@@ -169,6 +181,19 @@ def run_torch_optimizer(name: str, kwargs: dict, gradients, dtype: torch.dtype) 
     return path
 
 
+def run_schedule_free(kwargs: dict, gradients, dtype: torch.dtype) -> list:
+    parameter = torch.tensor(START, dtype=dtype, requires_grad=True)
+    optimizer = AdamWScheduleFreeReference([parameter], **kwargs)
+    path = []
+    for gradient in gradients:
+        optimizer.train()
+        parameter.grad = torch.tensor(gradient, dtype=dtype)
+        optimizer.step()
+        optimizer.eval()
+        path.append(parameter.detach().numpy().copy())
+    return path
+
+
 def run_keras_optimizer(name: str, kwargs: dict, gradients, dtype_name: str) -> list:
     keras.config.set_floatx(dtype_name)
     variable = keras.Variable(np.array(START, dtype_name), dtype=dtype_name)
@@ -204,6 +229,13 @@ def make_optimizers() -> dict:
         for dtype_name, dtype in DTYPES.items():
             path = run_torch_optimizer(torch_name, torch_kwargs, gradients, dtype)
             entry[dtype_name] = numbers(path)
+        entries.append(entry)
+    for name, kwargs, torch_kwargs in SCHEDULE_FREE:
+        entry = {"name": name, "optimizer": "ScheduleFreeAdamW", "kwargs": kwargs,
+                 "reference": call_text("schedulefree.", "AdamWScheduleFree", torch_kwargs),
+                 "version": f"schedulefree {version('schedulefree')}, {TORCH}"}
+        for dtype_name, dtype in DTYPES.items():
+            entry[dtype_name] = numbers(run_schedule_free(torch_kwargs, gradients, dtype))
         entries.append(entry)
     for name, optimizer, kwargs, keras_name, keras_kwargs in KERAS_OPTIMIZERS:
         entry = {"name": name, "optimizer": optimizer, "kwargs": kwargs,

@@ -12,6 +12,9 @@ from cnet.arrays import Array, Floats, Integers
 from cnet.errors import NonFiniteError, ShapeError, check_number
 from cnet.losses import Loss
 
+# So many elements are checked at a time where that takes temporary arrays.
+BLOCK = 1 << 18
+
 
 def as_array(values: Any, what: str) -> Array:
     """Return a numeric array without copying one that is there already.
@@ -133,12 +136,24 @@ def check_range(rows: Array, what: str, dtype: str, scale: float) -> None:
     limit = float(np.finfo(dtype).max) / max(abs(scale), 1.0)
     if limit >= float(np.finfo(rows.dtype).max):
         return
-    if rows.max() > limit or rows.min() < -limit:  # no temporary array of the size of rows
-        row, column = np.argwhere(np.abs(rows) > limit)[0]
-        raise NonFiniteError(
-            f"{what} holds {rows[row, column]:g}, which is infinite in {dtype}, at row {row}, "
-            f"column {column}; scale its columns to about -1..1, or build with dtype='float64'"
-        )
+    for first, block in _blocks(rows):
+        if block.max() > limit or block.min() < -limit:
+            row, column = np.argwhere(np.abs(block) > limit)[0]
+            raise NonFiniteError(
+                f"{what} holds {block[row, column]:g}, which is infinite in {dtype}, at row "
+                f"{first + row}, column {column}; scale its columns to about -1..1, or build with "
+                "dtype='float64'"
+            )
+
+
+def _blocks(array: Array) -> Iterator[tuple[int, Array]]:
+    """Yield the array in blocks of rows, each with the number of its first row.
+
+    What a check makes of a block is small, however large the array is; and Ctrl-C comes between.
+    """
+    count = max(1, BLOCK // max(1, array[:1].size))
+    for first in range(0, len(array), count):
+        yield first, array[first : first + count]
 
 
 def as_targets(
@@ -197,16 +212,18 @@ def _labels(array: Array, what: str, outputs: int) -> Array:
             f"{what} has dtype {array.dtype}, expected integer class indices; "
             f"{what}.astype(np.int64) if they are whole numbers"
         )
-    wrong = np.flatnonzero((array < 0) | (array >= outputs)) if array.size else array
-    if wrong.size:
-        first = wrong[0]
+    for first, block in _blocks(array):
+        wrong = np.flatnonzero((block < 0) | (block >= outputs))
+        if not wrong.size:
+            continue
+        at = first + int(wrong[0])
         remedy = "" if array.min() < 0 else f"give it {int(array.max()) + 1} units, or "
         if array.min() == 1 and array.max() == outputs:
             raise ValueError(
                 f"{what} has classes 1..{outputs}, expected 0..{outputs - 1}; pass {what} - 1"
             )
         raise ValueError(
-            f"{what}[{first}] is class {array[first]}, but the last layer has {outputs} units: "
+            f"{what}[{at}] is class {array[at]}, but the last layer has {outputs} units: "
             f"classes 0..{outputs - 1}; {remedy}renumber the classes with "
             f"np.unique({what.split()[-1]}, return_inverse=True)"
         )
@@ -214,18 +231,19 @@ def _labels(array: Array, what: str, outputs: int) -> Array:
 
 
 def _check_bounds(array: Array, what: str, loss: Loss) -> None:
-    if loss.bounds is None or not array.size:
+    if loss.bounds is None:
         return
     low, high = loss.bounds
     hinge = loss.name in ("hinge", "squared_hinge")
-    bad = (np.abs(array) != 1) if hinge else (array < low) | (array > high)
-    if bad.any():
-        row, column = np.argwhere(bad)[0]
-        expected = "-1 or 1" if hinge else f"between {low:g} and {high:g}"
-        raise ValueError(
-            f"{what} at row {row}, column {column} is {array[row, column]}, but loss "
-            f"{loss.name!r} takes targets {expected}"
-        )
+    for first, block in _blocks(array):
+        bad = (np.abs(block) != 1) if hinge else (block < low) | (block > high)
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            expected = "-1 or 1" if hinge else f"between {low:g} and {high:g}"
+            raise ValueError(
+                f"{what} at row {first + row}, column {column} is {block[row, column]}, but loss "
+                f"{loss.name!r} takes targets {expected}"
+            )
 
 
 def as_weights(values: Any, what: str, rows: int) -> Source | None:

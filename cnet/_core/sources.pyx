@@ -1,6 +1,7 @@
 """The user's arrays, read row by row where they lie."""
 
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
+from cpython.exc cimport PyErr_CheckSignals
 
 from cnet._core.csrc cimport cnet_source
 from cnet._core.kernels cimport first_nonfinite
@@ -9,6 +10,8 @@ from cnet._core.kernels import SOURCES
 cdef dict IDS = {name: i for i, name in enumerate(SOURCES)}
 cdef int F16 = IDS["f16"], F32 = IDS["f32"], F64 = IDS["f64"]
 cdef int[8] UNSIGNED = [IDS["u8"], IDS["u16"], -1, IDS["u32"], -1, -1, -1, IDS["u64"]]
+# So many elements are looked at between two looks at whether Ctrl-C was pressed.
+cdef size_t SCANNED = 1 << 24
 cdef int[8] SIGNED = [IDS["i8"], IDS["i16"], -1, IDS["i32"], -1, -1, -1, IDS["i64"]]
 
 
@@ -97,9 +100,15 @@ cdef class Source:
 
     def first_nonfinite(self):
         """(row, column) of the first value that is NaN or infinite, or None."""
-        cdef size_t at, n = self.rows.rows * self.rows.columns
-        if n == 0:
-            return None
-        with nogil:
-            at = first_nonfinite(&self.rows)
-        return None if at == n else (at // self.rows.columns, at % self.rows.columns)
+        cdef cnet_source part = self.rows
+        cdef size_t done = 0, at, block = max(1, SCANNED // max(1, self.rows.columns))
+        while done < self.rows.rows:
+            part.data = self.rows.data + <ptrdiff_t>done * self.rows.row_stride
+            part.rows = min(block, self.rows.rows - done)
+            with nogil:
+                at = first_nonfinite(&part)
+            if at < part.rows * part.columns:
+                return done + at // part.columns, at % part.columns
+            done += part.rows
+            PyErr_CheckSignals()
+        return None

@@ -36,6 +36,7 @@ from cnet.optimizers import (
     ScheduleFreeAdamW,
 )
 from cnet.range_test import find_learning_rate
+from cnet.shards import Shards
 from cnet.threads import get_threads, set_threads
 from cnet.version import __version__
 
@@ -70,6 +71,7 @@ __all__ = [
     "ScheduleFreeAdamW",
     "Sequential",
     "ShapeError",
+    "Shards",
     "__version__",
     "activations",
     "callbacks",

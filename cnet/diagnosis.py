@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def diagnose(net: Sequential, work: Batches, epoch: int) -> CnetError:
     """Return the error for a batch whose loss was not finite: where, and the likely cause."""
-    where = f"epoch {epoch}, batch {work.position // work.batch_size + 1}"
+    where = f"epoch {epoch}, batch {work.steps + 1}"
     return diagnose_parameters(net, where) or _diagnose_batch(net, work, where)
 
 

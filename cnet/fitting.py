@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cnet import training
+from cnet import streams, training
 from cnet._core.kernels import random_order
 from cnet.arrays import Floats
 from cnet.data import as_array
@@ -15,6 +15,7 @@ from cnet.errors import ShapeError, check_flag, check_integer, check_number
 from cnet.history import History
 from cnet.hooks import Callback, FitContext, Hooks, check_callbacks
 from cnet.progress import Progress
+from cnet.shards import Shards
 from cnet.threads import resolve
 
 if TYPE_CHECKING:
@@ -59,9 +60,9 @@ def fit(
     y: Any,
     *,
     epochs: int,
-    batch_size: int | None,
+    batch_size: int | str | None,
     shuffle: bool,
-    validation_data: Sequence[Any] | None,
+    validation_data: Any,
     validation_split: float,
     sample_weight: Any,
     verbose: str | int,
@@ -72,8 +73,13 @@ def fit(
 ) -> History:
     """Train; the arguments are those of `Sequential.fit`."""
     epochs = check_integer("epochs", epochs, 0)
-    if batch_size is not None:
-        batch_size = check_integer("batch_size", batch_size, 1)
+    size = None
+    if batch_size == "auto":
+        # Batches that somebody else has made are left whole.
+        made = streams.is_stream(x, y) and not isinstance(x, Shards)
+        size = None if made else training.BATCH_SIZE
+    elif batch_size is not None:
+        size = check_integer("batch_size", batch_size, 1)
     if steps_per_epoch is not None:
         steps_per_epoch = check_integer("steps_per_epoch", steps_per_epoch, 1)
     check_flag("shuffle", shuffle)
@@ -81,28 +87,54 @@ def fit(
     progress = Progress(epochs, verbose)
     if validation_data is not None and validation_split:
         raise ValueError("give validation_data or validation_split, not both")
+    stream = streams.for_training(
+        net,
+        x,
+        y,
+        sample_weight,
+        batch_size=size,
+        shuffle=shuffle,
+        epochs=epochs,
+        steps_per_epoch=steps_per_epoch,
+        validation_split=validation_split,
+        class_weight=class_weight,
+    )
     if validation_split:
         (x, y, sample_weight), validation_data = split(x, y, sample_weight, validation_split)
-    if validation_data is not None and not (
-        isinstance(validation_data, (tuple, list)) and len(validation_data) in (2, 3)
+    check_stream = streams.for_evaluation(net, validation_data, "validation ", epochs)
+    if (
+        validation_data is not None
+        and check_stream is None
+        and not (isinstance(validation_data, (tuple, list)) and len(validation_data) in (2, 3))
     ):
         got = type(validation_data).__name__
         if isinstance(validation_data, (tuple, list)):
             got = f"{len(validation_data)} items"
-        raise ValueError(f"validation_data must be (x, y) or (x, y, sample_weight), got {got}")
-    with net.building_for(x):
-        data = training.prepare(net, x, y, sample_weight, class_weight=class_weight)
-        net.built.check_batches(data.rows, batch_size or data.rows)
-        check = None
-        if validation_data is not None:
+        raise ValueError(
+            "validation_data must be (x, y) or (x, y, sample_weight), cnet.Shards or an iterable "
+            f"of batches, got {got}"
+        )
+    with net.building_for(x if stream is None else stream.first_x()):
+        if stream is not None:
+            data = stream.first()
+            size = stream.size(data)
+        else:
+            data = training.prepare(net, x, y, sample_weight, class_weight=class_weight)
+            size = min(size or data.rows, data.rows)
+            net.built.check_batches(data.rows, size)
+        check: training.Dataset | streams.Stream | None = check_stream
+        if check_stream is not None:
+            check_stream.class_weight = data.class_weights
+            check_stream.first()
+        elif validation_data is not None:
             x_check, y_check, *rest = validation_data
             weights = rest[0] if rest else None
             check = training.prepare(
                 net, x_check, y_check, weights, "validation ", data.class_weights
             )
         hooks = check_callbacks(callbacks, training.figure_names(net, check is not None))
-    batch_size = min(batch_size or data.rows, data.rows)
-    run = Run(net, data, check, batch_size, shuffle, steps_per_epoch, threads, epochs, hooks)
+    run = Run(net, data, check, size, shuffle, steps_per_epoch, threads, epochs, hooks, stream)
+    del data  # of a stream, it is only the first part
     error: BaseException | None = None
     try:
         run.epochs(progress)
@@ -135,26 +167,34 @@ class Run:
         self,
         net: Sequential,
         data: training.Dataset,
-        check: training.Dataset | None,
+        check: training.Dataset | streams.Stream | None,
         batch_size: int,
         shuffle: bool,
         steps_per_epoch: int | None,
         threads: int,
         epochs: int,
         callbacks: tuple[Callback, ...],
+        stream: streams.Stream | None = None,
     ) -> None:
         self.net = net
+        self.stream = stream
         self.history = History()
         self.work = training.batches(net, data, batch_size, net.rule, threads)
         self.check = check
+        first = check.first() if isinstance(check, streams.Stream) else check
         self.check_work = (
             None
-            if check is None
-            else training.batches(net, check, training.EVALUATION_ROWS, None, threads)
+            if first is None
+            else training.batches(net, first, training.EVALUATION_ROWS, None, threads)
         )
         self.shuffle = shuffle
-        steps = -(-data.rows // self.work.batch_size)
-        self.steps = steps_per_epoch or steps
+        # Batches of an epoch, as far as anybody knows; a stream may end before its limit.
+        self.steps: int | None = steps_per_epoch
+        self.limit = steps_per_epoch or streams.UNBOUNDED
+        if steps_per_epoch is None and stream is not None:
+            self.steps = stream.batches()
+        elif steps_per_epoch is None:
+            self.steps = self.limit = -(-data.rows // self.work.batch_size)
         self.slices = training.Slices()
         names = training.figure_names(net, check is not None)
         self.context = FitContext(net, self.work, epochs, self.steps, names, self.history)
@@ -175,22 +215,28 @@ class Run:
         began = time.perf_counter()
         self.context.begin_epoch()
         self.hooks.epoch_begin()
-        number, left = self.context.epoch, self.steps
+        number, left = self.context.epoch, self.limit
         while left and not self.context.stopped:
-            if self.work.position >= self.work.rows:
-                self.begin_pass()
+            if self.work.position >= self.work.rows and not self.begin_pass():
+                break
             before = self.work.steps
             if not self.slices.run(self.work, min(left, self.hooks.batches()), self.rates):
                 raise diagnose(self.net, self.work, number)
             left -= self.work.steps - before
-            share = 1 - left / self.steps
-            progress.step(number, share, self.context.loss)
+            done = self.work.steps
+            share = None if self.steps is None else min(1.0, done / self.steps)
+            progress.step(number, share, self.context.loss, done)
             self.hooks.batch_end()
         if not self.work.steps:
-            return  # a callback has ended the run before the first batch
+            return  # something has ended the run before the first batch
+        if self.steps is None:
+            self.steps = self.context.steps = self.work.steps
         row = training.figures(self.net, self.work, self.work.rows_done)
         if self.check is not None and self.check_work is not None:
-            found = training.evaluate_batches(self.net, self.check_work, self.check)
+            if isinstance(self.check, streams.Stream):
+                found = streams.evaluate(self.net, self.check, self.check_work)
+            else:
+                found = training.evaluate_batches(self.net, self.check_work, self.check)
             row |= {f"val_{key}": value for key, value in found.items()}
         row["seconds"] = time.perf_counter() - began
         self.history.add(row)
@@ -201,10 +247,22 @@ class Run:
         """Return the learning rates of the next steps, where they are not what they were."""
         return training.coming_rates(self.net, count, self.steps)
 
-    def begin_pass(self) -> None:
-        """Start over with the rows, in the next order that the seed gives."""
+    def begin_pass(self) -> bool:
+        """Start over with the rows, in the next order that the seed gives; or with a stream's next.
+
+        Returns
+        -------
+        bool
+            Whether there is something to go on with: if not, the epoch ends.
+        """
+        if self.stream is not None:
+            more = self.stream.begin(self.work)
+            if self.stream.ended:
+                self.context.stop(self.stream.ended)
+            return more
         order = None
         if self.shuffle:
             order = random_order(self.net.seed, "order", self.net.passes, self.work.rows)
         self.net.passes += 1
         self.work.begin(order)
+        return True

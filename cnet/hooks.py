@@ -29,8 +29,8 @@ class FitContext:
     network : Sequential
     epochs : int
         That were asked for.
-    steps : int
-        Batches per epoch.
+    steps : int or None
+        Batches per epoch; None in the first one of a stream that does not say how many it has.
     figures : tuple of str
         Names of the figures that every epoch has.
     history : History
@@ -58,7 +58,7 @@ class FitContext:
         network: Sequential,
         work: Batches,
         epochs: int,
-        steps: int,
+        steps: int | None,
         figures: Sequence[str],
         history: History,
     ) -> None:

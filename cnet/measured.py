@@ -19,7 +19,8 @@ class Measured(Batches):
 
     An epoch is one stretch of a pass or several: it may end in the middle of a pass, and go on over
     the end of one. The stretch that runs is in `outputs`, every row at its own place; those before
-    it are copied away when the next pass begins, which writes to the same places.
+    it are copied away, with their targets, when the next pass begins, which writes to the same
+    places, or when other rows come.
 
     Parameters
     ----------
@@ -48,13 +49,12 @@ class Measured(Batches):
         self._outputs, self._truth, self._weights = outputs, truth, weights
         self._order: Integers | None = None
         self._first = self.position
-        self._rows: list[Integers] = []
-        self._copies: list[Array] = []
+        self._stretches: list[tuple[Array, Array, Array | None]] = []
         self._made = True
 
     def begin(self, order: Integers | None = None) -> None:
         """Start a pass, as `Batches.begin` does."""
-        self._close()
+        self.close()
         super().begin(order)
         self._order, self._first = order, 0
 
@@ -62,20 +62,42 @@ class Measured(Batches):
         """Start an epoch, as `Batches.reset_sums` does, in the middle of a pass if need be."""
         super().reset_sums()
         self._first = self.position
-        self._rows, self._copies = [], []
+        self._stretches = []
 
-    def bind(self, x: Source, targets: Source | Integers, weights: Source | None) -> None:
-        """Refuse other rows than those that the constructor binds: outputs have no place there."""
+    def bind(
+        self,
+        x: Source,
+        targets: Source | Integers,
+        weights: Source | None,
+        batch_size: int = 0,
+        outputs: Array | None = None,
+    ) -> None:
+        """Refuse other rows without a place for their outputs; `change` is the way."""
+        if outputs is None:
+            raise RuntimeError("batches whose outputs are kept need a place for them; use change")
         if self._made:
-            raise RuntimeError("batches whose outputs are kept stay with their rows; make new ones")
-        super().bind(x, targets, weights)
+            self.close()
+        super().bind(x, targets, weights, batch_size, outputs)
 
-    def _close(self) -> None:
-        """Copy the running stretch."""
+    def change(
+        self,
+        arguments: tuple[Source, Source | Integers, Source | None, int],
+        outputs: Array,
+        truth: Array,
+        weights: Array | None,
+    ) -> None:
+        """Go on with other rows, as `bind` does with these arguments; the rest is as at first."""
+        self.bind(*arguments, outputs)
+        self._outputs, self._truth, self._weights = outputs, truth, weights
+        self._order, self._first = None, self.position
+
+    def close(self) -> None:
+        """Copy the running stretch, before anything that it is read from may change."""
         if self.position > self._first:
             rows = np.arange(self._first, self.position)
-            self._rows.append(rows if self._order is None else self._order[rows])
-            self._copies.append(self._outputs[self._rows[-1]])
+            rows = rows if self._order is None else self._order[rows]
+            weights = None if self._weights is None else self._weights[rows]
+            self._stretches.append((self._truth[rows], self._outputs[rows], weights))
             self._first = self.position
 
     def epoch(self) -> tuple[Array, Array, Array | None]:
@@ -84,13 +106,16 @@ class Measured(Batches):
         A row that was done twice is there twice. After one whole pass the rows lie as they were
         given, whatever the order was.
         """
-        if not self._rows and self._first == 0 and self.position == self.rows:
+        if not self._stretches and self._first == 0 and self.position == self.rows:
             truth, outputs, weights = self._truth, self._outputs, self._weights
         else:
-            self._close()
-            rows = np.concatenate(self._rows)
-            truth, outputs = self._truth[rows], np.concatenate(self._copies)
-            weights = None if self._weights is None else self._weights[rows]
+            self.close()
+            truths, kept, given = zip(*self._stretches, strict=True)
+            truth, outputs = np.concatenate(truths), np.concatenate(kept)
+            weights = None
+            if any(part is not None for part in given):  # a row without a weight counts as one
+                parts = zip(given, truths, strict=True)
+                weights = np.concatenate([np.ones(len(t)) if w is None else w for w, t in parts])
         return _read_only(truth), _read_only(outputs), weights
 
     def figures(self, metrics: Iterable[Metric]) -> dict[str, float]:

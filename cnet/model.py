@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cnet import fitting, training
+from cnet import fitting, streams, training
 from cnet._core.sources import Source
 from cnet.arrays import Array, Floats, Integers
 from cnet.assembled import Assembled
@@ -17,7 +17,6 @@ from cnet.diagnosis import diagnose
 from cnet.errors import NotBuiltError, ShapeError, check_flag, check_integer
 from cnet.history import History
 from cnet.hooks import Callback
-from cnet.measured import Measured
 from cnet.threads import get_threads, resolve
 
 # So many learning rates are computed ahead where Python does step after step.
@@ -65,12 +64,12 @@ class Sequential(Assembled):
     def fit(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         *,
         epochs: int = 1,
-        batch_size: int | None = 32,
+        batch_size: int | str | None = "auto",
         shuffle: bool = True,
-        validation_data: Sequence[Any] | None = None,
+        validation_data: Any = None,
         validation_split: float = 0.0,
         sample_weight: Any = None,
         verbose: str | int = "auto",
@@ -89,16 +88,21 @@ class Sequential(Assembled):
         x : (N, inputs) array
             float16, float32, float64, integer or bool; lists and data frames too. Read where it
             lies: read-only, strided, Fortran-ordered and memory-mapped arrays are not copied (rows
-            of several dimensions are, unless C-contiguous).
+            of several dimensions are, unless C-contiguous). Or, without y: an iterable of batches
+            (x, y) or (x, y, sample_weight), which is gone through anew for every epoch; a function
+            that returns one; a generator; `cnet.Shards`.
         y : array
             (N, K) targets; (N,) where K is 1; (N,) class indices for the sparse cross-entropy.
         epochs : int
-        batch_size : int or None
+        batch_size : int, None or "auto"
             Rows per step: None is the whole set (gradient descent), 1 is one row (stochastic).
-            The last batch of an epoch may be smaller and is averaged over its own rows.
+            The last batch of an epoch may be smaller and is averaged over its own rows. "auto" is
+            32; of batches that come from an iterable it leaves each as it is, where a number cuts
+            them.
         shuffle : bool
-            Take the rows in a new order every epoch, which the seed decides.
-        validation_data : (x, y) or (x, y, sample_weight), optional
+            Take the rows in a new order every epoch, which the seed decides. Batches of an iterable
+            come in its own order.
+        validation_data : (x, y), (x, y, sample_weight), Shards or iterable of batches, optional
             Evaluated after every epoch.
         validation_split : float
             Instead: the share of rows, from the end, to keep for validation.
@@ -107,7 +111,8 @@ class Sequential(Assembled):
             Nothing (0), a live line on a terminal and a few plain lines elsewhere ("auto", 1), a
             plain line per epoch (2).
         steps_per_epoch : int, optional
-            End an epoch after so many batches, and go on from there in the next.
+            End an epoch after so many batches, and go on from there in the next. A generator needs
+            it for more than one epoch, and ends the run when it has no more.
         threads : int or "auto", optional
             That may work on a batch, instead of what `cnet.set_threads` says. Changes no bit of the
             results.
@@ -183,12 +188,11 @@ class Sequential(Assembled):
                 self.built.check_batches(data.rows, data.rows)
             rates = self._next_rate()
             work = self._step
-            # Where outputs are kept, each batch needs its own memory for them.
-            if work is None or work.batch_size < data.rows or isinstance(work, Measured):
+            if work is None:
                 work = self._step = training.batches(self, data, data.rows, self.rule)
             else:
                 work.threads = get_threads()
-                work.bind(data.x, data.targets, data.weights)
+                training.rebind(self, work, data, data.rows)
             work.begin()
             work.reset_sums()
             if not work.run(1, rates):
@@ -196,7 +200,7 @@ class Sequential(Assembled):
             return training.figures(self, work, data.rows)
 
     def evaluate(
-        self, x: Any, y: Any, sample_weight: Any = None, *, threads: int | str | None = None
+        self, x: Any, y: Any = None, sample_weight: Any = None, *, threads: int | str | None = None
     ) -> dict[str, float]:
         """Return the loss and the metrics over a data set.
 
@@ -215,6 +219,10 @@ class Sequential(Assembled):
         """
         _ = self.built, self.compiled
         count = resolve(threads)
+        if y is None and sample_weight is None:
+            stream = streams.for_evaluation(self, x)
+            if stream is not None:
+                return streams.evaluate_once(self, stream, count)
         return training.evaluate(self, training.prepare(self, x, y, sample_weight), count)
 
     # ---- asking ----------------------------------------------------------------------------------

@@ -43,10 +43,16 @@ class Progress:
         self._width = 0
         self._waiting = ""
 
-    def step(self, epoch: int, share: float, loss: float) -> None:
-        """Report where in an epoch the run is: `share` of it is done."""
+    def step(self, epoch: int, share: float | None, loss: float, batch: int = 0) -> None:
+        """Report where in an epoch the run is: `share` of it is done.
+
+        It is None where nobody knows how many batches there will be: so many are done.
+        """
         now = time.monotonic()
         if not self._live or now - self._painted < INTERVAL:
+            return
+        if share is None:
+            self._paint(f"epoch {epoch}/{self._epochs} batch {batch}, loss {loss:.4g}")
             return
         done = (epoch - 1 + share) / self._epochs
         left = (now - self._began) * (1 - done) / done if done > 0 else 0.0

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 # So often, in seconds, the compiled loop comes back: within reach of Ctrl-C, at no cost.
 SLICE = 0.05
+# Rows per step, unless somebody says otherwise.
+BATCH_SIZE = 32
 # Rows that evaluation takes at a time.
 EVALUATION_ROWS = 1024
 
@@ -132,12 +134,25 @@ def batches(
     )
     if not any(isinstance(metric, _metrics.Score) for metric in metrics):
         return Batches(*arguments)
-    outputs = np.empty((data.rows, net.built.outputs), net.dtype)
+    return Measured(arguments, *_kept(net, data))
+
+
+def rebind(net: Sequential, work: Batches, data: Dataset, batch_size: int) -> None:
+    """Go on with other rows; sums and steps are counted on, and memory grows only if it must."""
+    arguments = (data.x, data.targets, data.weights, batch_size)
+    if isinstance(work, Measured):
+        work.change(arguments, *_kept(net, data))
+    else:
+        work.bind(*arguments)
+
+
+def _kept(net: Sequential, data: Dataset) -> tuple[Array, Array, Array | None]:
+    """Return a place for outputs, and the targets and weights that belong to them."""
     truth = as_array(data.y, "y")
-    if not loss.takes_labels:
+    if not net.compiled.loss.takes_labels:
         truth = truth.reshape(data.rows, -1)
     weights = None if data.weights is None else as_array(data.sample_weight, "sample_weight")
-    return Measured(arguments, outputs, truth, weights)
+    return np.empty((data.rows, net.built.outputs), net.dtype), truth, weights
 
 
 def resolve_metrics(net: Sequential) -> list[_metrics.Counted | _metrics.Score]:
@@ -185,7 +200,7 @@ def check_schedule(net: Sequential, *, epochs: bool) -> None:
         schedule.check(epochs=epochs)
 
 
-def coming_rates(net: Sequential, count: int, steps_per_epoch: int) -> Floats | None:
+def coming_rates(net: Sequential, count: int, steps_per_epoch: int | None) -> Floats | None:
     """Return the learning rates of the next steps, or None if no schedule says them."""
     schedule = net.compiled.optimizer.schedule
     if schedule is None:
@@ -231,8 +246,12 @@ def evaluate_batches(net: Sequential, work: Batches, data: Dataset) -> dict[str,
     slices = Slices()
     while work.position < work.rows:
         if not slices.run(work, 1 << 30):
-            # Evaluation reports what it finds: a diverged network has a loss of NaN or infinity.
-            return {"loss": float(work.last_loss)} | {
-                metric.name: math.nan for metric in resolve_metrics(net)
-            }
+            return not_finite(net, work)
     return figures(net, work, data.rows, training=False)
+
+
+def not_finite(net: Sequential, work: Batches) -> dict[str, float]:
+    """Return what evaluation reports of a diverged network: a loss of NaN or infinity."""
+    return {"loss": float(work.last_loss)} | {
+        metric.name: math.nan for metric in resolve_metrics(net)
+    }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from networks import regression
+from networks import regression, snapshot
 
 from cnet import training
 from cnet.callbacks import Callback
@@ -52,3 +52,13 @@ def fit(net, *given, epochs=3, **settings):
 
 def validated(net, *given, **settings):
     return fit(net, *given, validation_data=regression(20), **settings)
+
+
+def cut(*arrays, size=8):
+    """Return arrays as a list of batches."""
+    return [tuple(a[i : i + size] for a in arrays) for i in range(0, len(arrays[0]), size)]
+
+
+def trained(net):
+    """Return what training changes, without the number of passes over arrays."""
+    return snapshot(net) | {"passes": b""}

@@ -82,7 +82,7 @@ def test_validation_data_of_other_than_two_or_three_parts(net, count):
         net.fit(*regression(), validation_data=data, verbose=0)
 
 
-@pytest.mark.parametrize("data", [5, "xy", rows(2, 4), {"x": 1, "y": 2}, iter(())])
+@pytest.mark.parametrize("data", [5, "xy", rows(2, 4), {"x": 1, "y": 2}, object()])
 def test_validation_data_that_is_no_pair(net, data):
     words = (r"validation_data must be \(x, y\)", type(data).__name__)
     with Unchanged(net), refused(ValueError, *words):

@@ -171,7 +171,7 @@ def test_they_cost_nothing_where_none_is_asked_for_and_change_no_bit():
         assert (type(work) is Batches) == (kind is Batches)
         history = net.fit(x, y, epochs=2, batch_size=8, validation_split=0.2, verbose=0)
         if kind is None:
-            with refused(RuntimeError, "stay with their rows"):
+            with refused(RuntimeError, "need a place for them"):
                 work.bind(data.x, data.targets, data.weights)
         bits.add((net.get_weights()[0].tobytes(), *history["val_accuracy"]))
         assert [key for key in history if key in chosen] == chosen

@@ -22,8 +22,8 @@ MODULES = [
     "regularizers", "program", "layers", "noise", "norms", "blocks", "losses", "rates", "schedules",
     "optimizers", "data", "deviations", "scores", "measures", "metrics", "datasets", "assembly",
     "summary", "history", "state", "progress", "hooks", "logs", "callbacks", "diagnosis",
-    "measured", "training", "fitting", "assembled", "model", "range_test", "io", "info", "demo",
-    "__main__",
+    "measured", "training", "shards", "streams", "fitting", "assembled", "model", "range_test",
+    "io", "info", "demo", "__main__",
 ]  # fmt: skip
 CORE = [
     "csrc", "kernels", "activations", "sources", "losses", "optimizers", "dense", "noise",

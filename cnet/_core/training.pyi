@@ -47,7 +47,12 @@ class Batches:
     @property
     def nbytes(self) -> int: ...
     def bind(
-        self, x: Source, targets: Source | NDArray[np.int64], weights: Source | None
+        self,
+        x: Source,
+        targets: Source | NDArray[np.int64],
+        weights: Source | None,
+        batch_size: int = 0,
+        outputs: NDArray[Any] | None = None,
     ) -> None: ...
     @property
     def threads(self) -> int: ...

@@ -108,6 +108,7 @@ cdef class Batches:
     cdef char *weight_at
     cdef cnet_loss loss
     cdef bint mean_over_columns
+    cdef bint whole
     cdef size_t columns
     cdef size_t metric_count
     cdef size_t piece
@@ -126,30 +127,19 @@ cdef class Batches:
                   size_t batch_size, str loss, double parameter, double smoothing,
                   bint mean_over_columns, bint merged, metrics=(), Rule rule=None, int threads=1,
                   outputs=None):
-        cdef size_t item = network.itemsize
         self.network, self.rule = network, rule
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be positive")
         self.loss = cnet_loss(losses.find(loss), parameter, smoothing)
         self.target_kind = LOSSES[loss]
         self.columns = {"LABELS": 1, "HALF": network.outputs // 2, "MATRIX": network.outputs}[self.target_kind]
-        self.batch_size = batch_size
-        self.bind(x, targets, weights)
-        self.batch_size = min(batch_size, self.rows)
         self.mean_over_columns = mean_over_columns
         # The root in rmse is over the whole batch, and so are the statistics of a normalisation that
         # is trained: neither can be put together from pieces.
-        whole = loss == "rmse" or (rule is not None and network.needs_whole_batch)
-        self.piece = self.batch_size if whole else min(self.batch_size, PIECE_ROWS)
-        self.work = network.workspace(self.piece, rule is not None, False)
+        self.whole = loss == "rmse" or (rule is not None and network.needs_whole_batch)
+        self.bind(x, targets, weights, batch_size, outputs)
         self.work.run.merged = merged
         self.work.run.threads = threads
-        self.outputs = outputs
-        if outputs is not None:
-            self.outputs_at = <char *>network.address_of_result(outputs, self.rows)
-        self.target_buffer = aligned_zeros(self.piece * (self.columns * max(item, 8) + item) + 64)
-        self.target_at = <char *>address(self.target_buffer)
-        self.weight_at = self.target_at + self.piece * self.columns * max(item, 8)
         self.metric_count = len(metrics)
         for metric in metrics:
             if METRICS.get(metric) != self.target_kind:
@@ -159,19 +149,25 @@ cdef class Batches:
         self.metric_sums = np.zeros((max(self.metric_count, 1), 2))
         self.metric_sums_at = <double *>address(self.metric_sums)
 
-    def bind(self, Source x not None, targets, Source weights):
+    def bind(self, Source x not None, targets, Source weights, size_t batch_size=0, outputs=None):
         """Go on with other rows; the arguments are those of the constructor.
 
-        The memory stays: batches have no more rows than before. `begin` comes next. Outputs are not
-        collected any more.
+        Steps and sums are counted on. The memory stays, unless batches now have more rows than any
+        before. `begin` comes next.
+
+        Parameters
+        ----------
+        batch_size : int
+            0 is the one that there is.
         """
-        cdef size_t rows = x.rows.rows
+        cdef size_t rows = x.rows.rows, size = batch_size or self.batch_size
+        cdef char *outputs_at = NULL
         labels = None
         if not rows:
             raise ValueError("x has no rows")
         expect_shape("x", x.shape, (rows, self.network.inputs))
         if self.rule is not None and self.network.needs_whole_batch and (
-                self.batch_size == 1 or rows % self.batch_size == 1):
+                size == 1 or rows % size == 1):
             raise ValueError("one row has no variance to normalise by, and some batch has one row")
         if weights is not None:
             expect_shape("weights", weights.shape, (rows, 1))
@@ -180,11 +176,33 @@ cdef class Batches:
             expect_indices("targets", labels, rows, self.network.outputs)
         else:
             expect_shape("targets", (<Source?>targets).shape, (rows, self.columns))
+        if outputs is not None:
+            outputs_at = <char *>self.network.address_of_result(outputs, rows)
+        if batch_size:
+            size = min(size, rows)
+            self.reserve(size)
+        self.batch_size = size
         self.x, self.weights, self.labels = x, weights, labels
         self.targets = None if labels is not None else targets
         self.labels_at = NULL if labels is None else <const int64_t *>address(labels)
         self.rows = self.position = rows
-        self.outputs, self.outputs_at = None, NULL
+        self.outputs, self.outputs_at = outputs, outputs_at
+
+    cdef int reserve(self, size_t rows) except -1:
+        """Have memory for batches of so many rows, or for the pieces that they pass in."""
+        cdef size_t item = self.network.itemsize, before = self.piece
+        cdef size_t piece = rows if self.whole else min(rows, PIECE_ROWS)
+        cdef Workspace work
+        if piece <= before:
+            return 0
+        work = self.network.workspace(piece, self.rule is not None, False)
+        buffer = aligned_zeros(piece * (self.columns * max(item, 8) + item) + 64)
+        if before:
+            work.run.merged, work.run.threads = self.work.run.merged, self.work.run.threads
+        self.work, self.target_buffer, self.piece = work, buffer, piece
+        self.target_at = <char *>address(buffer)
+        self.weight_at = self.target_at + piece * self.columns * max(item, 8)
+        return 0
 
     @property
     def nbytes(self):

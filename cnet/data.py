@@ -58,8 +58,8 @@ def as_array(values: Any, what: str) -> Array:
         raise TypeError(f"{what} has dtype {array.dtype}, expected numbers: {hint}")
     if array.dtype.kind == "f" and array.dtype.itemsize > 8:
         array = array.astype(np.float64)
-    if not array.dtype.isnative or not array.flags.aligned:
-        array = np.require(array, array.dtype.newbyteorder("="), ["A"])
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
     return array
 
 
@@ -227,7 +227,7 @@ def _labels(array: Array, what: str, outputs: int) -> Array:
             f"classes 0..{outputs - 1}; {remedy}renumber the classes with "
             f"np.unique({what.split()[-1]}, return_inverse=True)"
         )
-    return np.ascontiguousarray(array, np.int64)
+    return np.require(array, np.int64, ["C", "A"])
 
 
 def _check_bounds(array: Array, what: str, loss: Loss) -> None:

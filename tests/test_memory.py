@@ -55,6 +55,7 @@ DATA = {
     "float16": "x = np.empty((60000, 400), np.float16); x[:] = np.linspace(-1, 1, 400)",
     "int64": "x = np.empty((30000, 200), np.int64); x[:] = np.arange(200) % 3",
     "Fortran": "x = np.empty((200, 60000), np.float32).T; x[:] = np.linspace(-1, 1, 200)",
+    "records": "x = np.zeros(60000, [('a', 'u1'), ('x', 'f4', 200)])['x']; x[:] = 0.5",
     "every other row": "x = np.empty((60000, 200), np.float32); x[:] = np.linspace(-1, 1, 200);"
     " x = x[::2]",
     "every other column": "x = np.empty((60000, 200), np.float32); x[:] = np.linspace(-1, 1, 200);"

@@ -176,6 +176,14 @@ def test_the_live_line_shows_the_part_of_an_epoch_and_the_time_left(clock):
     assert stream.screen() == "epoch 2/4 loss 1.25, 20.0 s\n"
 
 
+def test_where_nobody_knows_how_many_batches_there_will_be_they_are_counted(clock):
+    stream = Terminal()
+    progress = Progress(4, "auto", stream)
+    clock.now += 10
+    progress.step(1, None, 3.14159265, 120)
+    assert stream.screen() == "epoch 1/4 batch 120, loss 3.142"
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(12, "12.0 s"), (754, "12 min 34 s"), (2 * 3600 + 300, "2 h 05 min")]
 )

@@ -12,7 +12,7 @@ from cnet import (
     schedules,
 )
 from cnet.blocks import Parallel, Residual
-from cnet.callbacks import EarlyStopping
+from cnet.callbacks import Checkpoint, EarlyStopping
 from cnet.errors import CnetError, FileFormatError, NonFiniteError, NotBuiltError, ShapeError
 from cnet.history import History
 from cnet.info import info
@@ -50,6 +50,7 @@ __all__ = [
     "AdamW",
     "Adamax",
     "BatchNormalization",
+    "Checkpoint",
     "CnetError",
     "Dense",
     "Dropout",

@@ -8,13 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 from cnet.arrays import Array
+from cnet.checkpoints import Checkpoint
+from cnet.context import FitContext
 from cnet.errors import check_flag, check_integer, check_number, unknown
-from cnet.hooks import Callback, FitContext
+from cnet.hooks import Callback
 from cnet.logs import CSVLog, TensorBoard
 
 __all__ = [
     "CSVLog",
     "Callback",
+    "Checkpoint",
     "EarlyStopping",
     "FitContext",
     "LambdaCallback",
@@ -79,6 +82,7 @@ class _Monitoring(Callback, ABC):
     """What compares a figure from epoch to epoch. NaN is never better than anything."""
 
     monitor: str
+    _remembered: tuple[str, ...] = ("best", "_mark", "_waited")
 
     def __init__(self, monitor: str, patience: int, min_delta: float, mode: str) -> None:
         if not isinstance(monitor, str):
@@ -93,6 +97,22 @@ class _Monitoring(Callback, ABC):
         """Start afresh."""
         self.best = math.nan
         self._mark = math.nan
+        self._waited = 0
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        return {name: getattr(self, name) for name in self._remembered}
+
+    def restore(self, run: FitContext, state: dict[str, Any]) -> None:
+        """Go on with what `state` returned.
+
+        Raises
+        ------
+        KeyError
+            If something is missing.
+        """
+        for name in self._remembered:
+            setattr(self, name, state[name])
 
     def improves(self, value: float) -> tuple[bool, bool]:
         """Return whether a value is the best so far, and whether it is so by `min_delta`.
@@ -159,6 +179,8 @@ class EarlyStopping(_Monitoring):
     ValueError, TypeError
     """
 
+    _remembered = (*_Monitoring._remembered, "best_epoch", "_weights")
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -174,7 +196,6 @@ class EarlyStopping(_Monitoring):
         """Start afresh."""
         super().forget()
         self.best_epoch: int | None = None
-        self._waited = 0
         self._weights: list[Array] = []
 
     def on_fit_begin(self, run: FitContext) -> None:
@@ -231,6 +252,8 @@ class ReduceOnPlateau(_Monitoring):
     ValueError, TypeError
     """
 
+    _remembered = (*_Monitoring._remembered, "reductions", "_resting")
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -250,7 +273,6 @@ class ReduceOnPlateau(_Monitoring):
         """Start afresh."""
         super().forget()
         self.reductions: list[tuple[int, float]] = []
-        self._waited = 0
         self._resting = 0
 
     def on_fit_begin(self, run: FitContext) -> None:
@@ -267,6 +289,11 @@ class ReduceOnPlateau(_Monitoring):
                 "the optimizer a number instead"
             )
         self.forget()
+
+    def restore(self, run: FitContext, state: dict[str, Any]) -> None:
+        """Go on with what `state` returned."""
+        super().restore(run, state)
+        self.reductions = [(epoch, rate) for epoch, rate in state["reductions"]]
 
     def on_epoch_end(self, run: FitContext, figures: dict[str, float]) -> None:
         improved = self.improves(figures[self.monitor])[1]

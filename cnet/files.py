@@ -50,8 +50,7 @@ def encode(
     """
     import json  # costs as much as all of cnet's own modules; only files need it
 
-    text = json.dumps(config)
-    metadata = {"format": "cnet", "cnet": text}
+    metadata = {"format": "cnet", "cnet": json.dumps(config)}
     header: dict[str, Any] = {"__metadata__": metadata}
     at, parts = 0, []
     for name, array in arrays.items():
@@ -65,16 +64,18 @@ def encode(
         parts.append(little.tobytes())
         at = end
     if checksum:
-        metadata["checksum"] = _checksum(text, parts)
+        metadata["checksum"] = _checksum(header, parts)
     head = json.dumps(header, separators=(",", ":")).encode()
     head += b" " * (-len(head) % 8)
     return [len(head).to_bytes(8, "little"), head, *parts]
 
 
-def _checksum(text: str, parts: Iterable[bytes | memoryview]) -> str:
+def _checksum(header: dict[str, Any], parts: Iterable[bytes | memoryview]) -> str:
+    """Return a hash of everything in a file but itself."""
     import hashlib  # as json above
+    import json
 
-    found = hashlib.blake2b(text.encode(), digest_size=16)
+    found = hashlib.blake2b(json.dumps(header).encode(), digest_size=16)
     for part in parts:
         found.update(part)
     return found.hexdigest()
@@ -109,8 +110,8 @@ def decode(raw: bytes, *, checksum: bool = False) -> tuple[dict[str, Any], dict[
         metadata = header.pop("__metadata__")
         if metadata["format"] != "cnet" or not set(metadata) <= {"format", "cnet", "checksum"}:
             raise KeyError("cnet")
-        text, expected = metadata["cnet"], metadata.get("checksum")
-        config = json.loads(text)
+        expected = metadata.pop("checksum", None)
+        config = json.loads(metadata["cnet"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise FileFormatError("the header is not one that cnet wrote") from None
     data = memoryview(raw)[8 + length :]
@@ -134,7 +135,7 @@ def decode(raw: bytes, *, checksum: bool = False) -> tuple[dict[str, Any], dict[
         raise FileFormatError(f"{len(data) - at} bytes follow the last array")
     if expected is None and checksum:
         raise FileFormatError("it has no checksum, as every checkpoint has")
-    if expected is not None and expected != _checksum(text, [data]):
+    if expected is not None and expected != _checksum({"__metadata__": metadata} | header, [data]):
         raise FileFormatError("its checksum is not that of its contents: it is damaged")
     return config, arrays
 

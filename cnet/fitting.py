@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cnet import streams, training
+from cnet import resuming, streams, training
 from cnet._core.kernels import random_order
 from cnet.arrays import Floats
+from cnet.context import FitContext
 from cnet.data import as_array
 from cnet.diagnosis import diagnose, diagnose_parameters
 from cnet.errors import ShapeError, check_flag, check_integer, check_number
+from cnet.fingerprints import fixed_settings
 from cnet.history import History
-from cnet.hooks import Callback, FitContext, Hooks, check_callbacks
+from cnet.hooks import Callback, Hooks, check_callbacks
 from cnet.progress import Progress
 from cnet.shards import Shards
 from cnet.threads import resolve
@@ -70,6 +73,7 @@ def fit(
     threads: int | str | None,
     callbacks: Sequence[Callback],
     class_weight: str | Mapping[int, float] | None,
+    resume: str | os.PathLike[str] | None,
 ) -> History:
     """Train; the arguments are those of `Sequential.fit`."""
     epochs = check_integer("epochs", epochs, 0)
@@ -114,6 +118,7 @@ def fit(
             "validation_data must be (x, y) or (x, y, sample_weight), cnet.Shards or an iterable "
             f"of batches, got {got}"
         )
+    saved = None if resume is None else resuming.find(resume)
     with net.building_for(x if stream is None else stream.first_x()):
         if stream is not None:
             data = stream.first()
@@ -133,11 +138,31 @@ def fit(
                 net, x_check, y_check, weights, "validation ", data.class_weights
             )
         hooks = check_callbacks(callbacks, training.figure_names(net, check is not None))
-    run = Run(net, data, check, size, shuffle, steps_per_epoch, threads, epochs, hooks, stream)
+        fixed: dict[str, Any] = {}
+        if resume is not None or any(callback.keeps_states for callback in hooks):
+            if stream is not None:
+                raise ValueError(
+                    f"x is a {type(x).__name__}: Checkpoint and resume need rows that can be found "
+                    "again, so give arrays x and y (memory-mapped ones are not loaded)"
+                )
+            fixed = {"batch_size": size, "shuffle": shuffle, "steps_per_epoch": steps_per_epoch}
+            fixed["figures"] = training.figure_names(net, check is not None)
+            rows = None if isinstance(check, streams.Stream) else check
+            fixed |= fixed_settings(net, data, rows)
+        if saved is not None:
+            saved.check(net, fixed, epochs, hooks)
+            saved.fill(net)
+    run = Run(
+        net, data, check, size, shuffle, steps_per_epoch, threads, epochs, hooks, stream, fixed
+    )
     del data  # of a stream, it is only the first part
+    if saved is not None:
+        run.resume(saved, progress)
+    elif resume is not None:
+        progress.note(f"no checkpoint in {os.fspath(resume)} yet: the run begins")
     error: BaseException | None = None
     try:
-        run.epochs(progress)
+        run.epochs(progress, [] if saved is None else saved.states)
     except BaseException as failure:
         error = failure
     # Whatever has ended it, the batch that was running is finished: parameters, optimizer and
@@ -174,7 +199,8 @@ class Run:
         threads: int,
         epochs: int,
         callbacks: tuple[Callback, ...],
-        stream: streams.Stream | None = None,
+        stream: streams.Stream | None,
+        fixed: Mapping[str, Any],
     ) -> None:
         self.net = net
         self.stream = stream
@@ -197,12 +223,26 @@ class Run:
             self.steps = self.limit = -(-data.rows // self.work.batch_size)
         self.slices = training.Slices()
         names = training.figure_names(net, check is not None)
-        self.context = FitContext(net, self.work, epochs, self.steps, names, self.history)
+        self.context = FitContext(
+            net, self.work, epochs, self.steps, names, self.history, callbacks, fixed
+        )
         self.hooks = Hooks(callbacks, self.context)
 
-    def epochs(self, progress: Progress) -> None:
-        """Do all epochs, or as many as callbacks allow."""
-        self.hooks.fit_begin()
+    def resume(self, saved: resuming.Saved, progress: Progress) -> None:
+        """Go to where a checkpoint is."""
+        context = self.context
+        saved.go_on(context, self.begin_order)
+        done = float(context.epoch)
+        if context.underway:
+            done += context.batch / (self.steps or 1) - 1
+        progress.start_at(done)
+        progress.note(f"resumed {saved.path}: epoch {context.epoch}, batch {context.batch}")
+
+    def epochs(self, progress: Progress, states: Sequence[Any]) -> None:
+        """Do all epochs that are left, or as many as callbacks allow; those have these states."""
+        self.hooks.fit_begin(states)
+        if self.context.underway:
+            self.epoch(progress)
         while self.context.epoch < self.context.epochs and not self.context.stopped:
             self.epoch(progress)
         # What the very last step has written, no loss has been computed with yet.
@@ -211,11 +251,13 @@ class Run:
             raise error
 
     def epoch(self, progress: Progress) -> None:
-        """Do one epoch and record it."""
-        began = time.perf_counter()
-        self.context.begin_epoch()
-        self.hooks.epoch_begin()
-        number, left = self.context.epoch, self.limit
+        """Do one epoch, or what is left of the one that is under way, and record it."""
+        if self.context.underway:
+            self.hooks.batch_end()  # a run that was interrupted may not have told of its last batch
+        else:
+            self.context.begin_epoch()
+            self.hooks.epoch_begin()
+        number, left = self.context.epoch, self.limit - self.work.steps
         while left and not self.context.stopped:
             if self.work.position >= self.work.rows and not self.begin_pass():
                 break
@@ -238,8 +280,8 @@ class Run:
             else:
                 found = training.evaluate_batches(self.net, self.check_work, self.check)
             row |= {f"val_{key}": value for key, value in found.items()}
-        row["seconds"] = time.perf_counter() - began
-        self.history.add(row)
+        row["seconds"] = time.perf_counter() - self.context.began
+        self.context.end_epoch(row)
         progress.epoch(number, row)
         self.hooks.epoch_end(row)
 
@@ -260,9 +302,15 @@ class Run:
             if self.stream.ended:
                 self.context.stop(self.stream.ended)
             return more
+        self.context.whole = False
+        self.begin_order(self.net.passes)
+        self.net.passes += 1
+        self.context.whole = True
+        return True
+
+    def begin_order(self, number: int) -> None:
+        """Start over with the rows, in the order that the seed gives for the number of the pass."""
         order = None
         if self.shuffle:
-            order = random_order(self.net.seed, "order", self.net.passes, self.work.rows)
-        self.net.passes += 1
+            order = random_order(self.net.seed, "order", number, self.work.rows)
         self.work.begin(order)
-        return True

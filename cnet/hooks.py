@@ -1,4 +1,4 @@
-"""What `fit` calls while it runs: the moments, what callbacks are told, and who is called when.
+"""What `fit` calls while it runs: the moments, and who is called when.
 
 The compiled loop comes back for a callback only as often as that asks (`Callback.every`). Hooks run
 between two batches: parameters, optimizer and history are whole whenever one is called, and stay
@@ -7,102 +7,14 @@ so if it raises.
 
 from __future__ import annotations
 
-import math
+import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cnet._core.training import Batches
-from cnet.errors import check_integer, check_sequence, unknown
-from cnet.history import History
-
-if TYPE_CHECKING:
-    from cnet.model import Sequential
+from cnet.context import FitContext
+from cnet.errors import check_integer, check_number, check_sequence, unknown
 
 _UNBOUNDED = 1 << 30
-
-
-class FitContext:
-    """Where a run of `fit` is: what hooks are given.
-
-    Attributes
-    ----------
-    network : Sequential
-    epochs : int
-        That were asked for.
-    steps : int or None
-        Batches per epoch; None in the first one of a stream that does not say how many it has.
-    figures : tuple of str
-        Names of the figures that every epoch has.
-    history : History
-        Of this run; `network.history` is it once the run has ended.
-    epoch : int
-        The running one, from 1; 0 before the first.
-    stopped : str
-        Why the run is to end; "" while it is not.
-    """
-
-    __slots__ = (
-        "_before",
-        "_work",
-        "epoch",
-        "epochs",
-        "figures",
-        "history",
-        "network",
-        "steps",
-        "stopped",
-    )
-
-    def __init__(
-        self,
-        network: Sequential,
-        work: Batches,
-        epochs: int,
-        steps: int | None,
-        figures: Sequence[str],
-        history: History,
-    ) -> None:
-        self.network = network
-        self.epochs = epochs
-        self.steps = steps
-        self.figures = tuple(figures)
-        self.history = history
-        self.epoch = 0
-        self.stopped = ""
-        self._work = work
-        self._before = 0
-
-    @property
-    def batch(self) -> int:
-        """Batches of this epoch that are done."""
-        return self._work.steps
-
-    @property
-    def step(self) -> int:
-        """Batches of this run that are done."""
-        return self._before + self._work.steps
-
-    @property
-    def loss(self) -> float:
-        """Mean over the rows of this epoch so far; NaN before its first batch."""
-        rows = self._work.rows_done
-        return self._work.loss_sum / rows if rows else math.nan
-
-    def stop(self, reason: str = "a callback asked for it") -> None:
-        """End the run before its next batch; `history.stopped` will say why.
-
-        An epoch that is cut short like this is evaluated and recorded, over the batches that it
-        had, if it had any. The first reason counts.
-        """
-        if not isinstance(reason, str) or not reason:
-            raise TypeError(f"reason must be a text that says why, got {reason!r}")
-        self.stopped = self.stopped or reason
-
-    def begin_epoch(self) -> None:
-        """Count on, for `fit`."""
-        self._before += self._work.steps
-        self._work.reset_sums()
-        self.epoch += 1
 
 
 class Callback:
@@ -116,13 +28,21 @@ class Callback:
     ----------
     every : int or None
         `on_batch_end` is called after each so many batches of the run; None is never.
+    seconds : float or None
+        `on_batch_end` is called too when so much time has passed since it last was (in steps of
+        about 0.05 s, since that is how often the compiled loop comes back); None is never.
     monitor : str or None
         A figure that the callback reads, if it does: `fit` makes sure before training that epochs
         will have it.
+    keeps_states : bool
+        It writes down the states of the others: its hooks are called after theirs, but
+        `on_fit_end` before.
     """
 
     every: int | None = None
+    seconds: float | None = None
     monitor: str | None = None
+    keeps_states: bool = False
 
     def on_fit_begin(self, run: FitContext) -> None:
         """Before the first epoch, when all arguments of `fit` are checked."""
@@ -146,6 +66,33 @@ class Callback:
     def on_fit_end(self, run: FitContext) -> None:
         """At the end of the run, whatever has ended it."""
 
+    def state(self) -> dict[str, Any] | None:
+        """Return what a checkpoint is to keep of the callback, such as a count of epochs.
+
+        Write it together with `restore`, or neither. Called between two batches.
+
+        Returns
+        -------
+        dict of str to number, str, None, NumPy array, or lists and dicts of these
+            Tuples come back as lists.
+        """
+        return None
+
+    def restore(self, run: FitContext, state: Any) -> None:
+        """Take a state back, after `on_fit_begin` of a run that is continued (`run.resumed`).
+
+        Parameters
+        ----------
+        run : FitContext
+        state : dict
+            What `state` returned.
+        """
+
+
+def keeps_a_state(callback: Callback) -> bool:
+    """Return whether a callback has something for a checkpoint."""
+    return type(callback).state is not Callback.state
+
 
 class Hooks:
     """The callbacks of one run, called in their order.
@@ -159,36 +106,67 @@ class Hooks:
 
     def __init__(self, callbacks: tuple[Callback, ...], context: FitContext) -> None:
         self.context = context
-        self._all = callbacks
+        self._all = tuple(c for c in callbacks if not c.keeps_states)
+        self._keepers = tuple(c for c in callbacks if c.keeps_states)
         self._begun: list[Callback] = []
-        self._batchwise = [(c, c.every) for c in callbacks if c.every is not None]
+        # By identity: a class of the user's own need not be hashable.
+        self._every = {id(c): c.every for c in callbacks if c.every is not None}
+        self._called = {id(c): time.monotonic() for c in callbacks if c.seconds is not None}
 
-    def fit_begin(self) -> None:
-        """Call `on_fit_begin`."""
-        for callback in self._all:
+    def fit_begin(self, states: Sequence[Any] = ()) -> None:
+        """Call `on_fit_begin`, and then `restore` with states of a run that is continued."""
+        for callback in self._all + self._keepers:
             callback.on_fit_begin(self.context)
             self._begun.append(callback)
+        keeping = (c for c in self.context.callbacks if keeps_a_state(c))
+        for callback, state in zip(keeping, states, strict=False):
+            callback.restore(self.context, state)
+        self.context.whole = True
 
     def epoch_begin(self) -> None:
         """Call `on_epoch_begin`."""
         for callback in self._all:
             callback.on_epoch_begin(self.context)
+        self.context.whole = True
+        for callback in self._keepers:
+            callback.on_epoch_begin(self.context)
 
     def batches(self) -> int:
         """Return after how many batches a callback wants to be called."""
         step = self.context.step
-        return min((every - step % every for _, every in self._batchwise), default=_UNBOUNDED)
+        return min((every - step % every for every in self._every.values()), default=_UNBOUNDED)
 
     def batch_end(self) -> None:
-        """Call `on_batch_end` where it is time."""
-        for callback, every in self._batchwise:
-            if self.context.step % every == 0:
-                callback.on_batch_end(self.context)
+        """Call `on_batch_end` where it is time, once per step."""
+        context, step = self.context, self.context.step
+        if step == context.told:
+            return
+        context.whole = False
+        for callback in self._all:
+            if self._is_due(callback, step):
+                callback.on_batch_end(context)
+        context.told, context.whole = step, True
+        for callback in self._keepers:
+            if self._is_due(callback, step):
+                callback.on_batch_end(context)
+
+    def _is_due(self, callback: Callback, step: int) -> bool:
+        every, last = self._every.get(id(callback)), self._called.get(id(callback))
+        due = every is not None and step % every == 0
+        if last is not None and callback.seconds is not None:
+            now = time.monotonic()
+            due = due or now - last >= callback.seconds
+            self._called[id(callback)] = now if due else last
+        return due
 
     def epoch_end(self, row: Mapping[str, float]) -> None:
         """Call `on_epoch_end`."""
+        context = self.context
         for callback in self._all:
-            callback.on_epoch_end(self.context, dict(row))
+            callback.on_epoch_end(context, dict(row))
+        context.whole = True
+        for callback in self._keepers:
+            callback.on_epoch_end(context, dict(row))
 
     def fit_end(self, error: BaseException | None) -> BaseException | None:
         """Call `on_fit_end` of every callback that has begun, though another one fails.
@@ -199,7 +177,9 @@ class Hooks:
             The one that ended the run, else the first of these hooks; the others are its notes.
             An error comes before Ctrl-C, which would not be seen outside.
         """
-        for callback in self._begun:
+        self.context.interrupted = isinstance(error, KeyboardInterrupt)
+        self.context.failed = error is not None and not self.context.interrupted
+        for callback in sorted(self._begun, key=lambda c: not c.keeps_states):
             try:
                 callback.on_fit_end(self.context)
             except BaseException as failure:
@@ -235,6 +215,8 @@ def check_callbacks(callbacks: Any, figures: Sequence[str]) -> tuple[Callback, .
             raise TypeError(f"{where} must be a Callback, got {callback!r}; {remedy}")
         if callback.every is not None:
             check_integer(f"{where}.every", callback.every, 1)
+        if callback.seconds is not None:
+            check_number(f"{where}.seconds", callback.seconds, 0, above=True)
         name = callback.monitor
         if name is not None and name not in figures:
             error = unknown(f"figure to monitor in {where}:", name, figures)

@@ -9,6 +9,7 @@ from pathlib import Path
 from cnet.errors import FileFormatError
 from cnet.files import decode, encode, write_atomically
 from cnet.model import Sequential
+from cnet.resuming import split_arrays
 from cnet.state import reduce, restore, state_of
 
 
@@ -37,7 +38,7 @@ def save(net: Sequential, path: str | os.PathLike[str]) -> None:
 
 
 def load(path: str | os.PathLike[str]) -> Sequential:
-    """Read a network that `save` wrote.
+    """Read a network that `save` or a `Checkpoint` wrote.
 
     Parameters
     ----------
@@ -56,7 +57,10 @@ def load(path: str | os.PathLike[str]) -> Sequential:
     """
     raw = Path(path).read_bytes()
     try:
-        return restore(*decode(raw), Sequential)
+        config, arrays = decode(raw)
+        if config.pop("run", None) is not None:
+            arrays = split_arrays(arrays)[0]
+        return restore(config, arrays, Sequential)
     except FileFormatError as error:
         raise FileFormatError(f"{os.fspath(path)}: {error}") from None
     except Exception as error:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TextIO
 
+from cnet.context import FitContext
 from cnet.errors import check_flag, check_integer
-from cnet.hooks import Callback, FitContext
+from cnet.hooks import Callback
 
 
 class CSVLog(Callback):
@@ -50,16 +51,31 @@ class CSVLog(Callback):
                 f"{self.path} has the columns {there.strip()}, but this run gives {head.strip()}; "
                 "append to another file"
             )
-        # Held open from epoch to epoch; on_fit_end closes it.
-        flags: Literal["a", "w"] = "a" if self.append else "w"
+        # Held open from epoch to epoch; on_fit_end closes it. `restore` cuts a file that is there.
+        flags: Literal["a", "w"] = "a" if self.append or run.resumed else "w"
         self._file = open(self.path, flags, encoding="utf-8", newline="")  # noqa: SIM115
-        if not there:
+        if not there and not run.resumed:
             self._write(head)
 
     def on_epoch_end(self, run: FitContext, figures: dict[str, float]) -> None:
-        # repr gives the digits that make the same number again.
-        values = [repr(float(figures[name])) for name in run.figures]
-        self._write(_csv_line([str(run.epoch), *values]))
+        self._write(_csv_row(run.epoch, run.figures, figures))
+
+    def state(self) -> dict[str, Any]:
+        """Return the size of the file."""
+        return {"size": 0 if self._file is None else os.fstat(self._file.fileno()).st_size}
+
+    def restore(self, run: FitContext, state: dict[str, Any]) -> None:
+        """Cut off what was written after the checkpoint, or write the file again if it is gone."""
+        if self._file is None:
+            return
+        there = os.fstat(self._file.fileno()).st_size
+        if there >= state["size"]:
+            self._file.truncate(state["size"])
+            return
+        self._file.truncate(0)
+        self._write(_csv_line(["epoch", *run.figures]))
+        for epoch, row in enumerate(run.history.rows, 1):
+            self._write(_csv_row(epoch, run.figures, row))
 
     def on_fit_end(self, run: FitContext) -> None:
         if self._file is not None:
@@ -70,6 +86,11 @@ class CSVLog(Callback):
         if self._file is not None:
             self._file.write(line)
             self._file.flush()
+
+
+def _csv_row(epoch: int, names: Sequence[str], figures: Mapping[str, float]) -> str:
+    # repr gives the digits that make the same number again.
+    return _csv_line([str(epoch), *(repr(float(figures[name])) for name in names)])
 
 
 def _csv_line(cells: Sequence[str]) -> str:

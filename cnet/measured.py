@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -91,14 +91,48 @@ class Measured(Batches):
         self._outputs, self._truth, self._weights = outputs, truth, weights
         self._order, self._first = None, self.position
 
+    def _running(self) -> Integers:
+        """Return the rows of the running stretch."""
+        rows = np.arange(self._first, self.position)
+        return rows if self._order is None else self._order[rows]
+
     def close(self) -> None:
         """Copy the running stretch, before anything that it is read from may change."""
         if self.position > self._first:
-            rows = np.arange(self._first, self.position)
-            rows = rows if self._order is None else self._order[rows]
+            rows = self._running()
             weights = None if self._weights is None else self._weights[rows]
             self._stretches.append((self._truth[rows], self._outputs[rows], weights))
             self._first = self.position
+
+    def state(self) -> dict[str, Any]:
+        """Return what `restore` takes: the outputs since `reset_sums`."""
+        return {
+            "first": self._first,
+            "running": self._outputs[self._running()],
+            "before": list(self._joined()) if self._stretches else None,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take the outputs of other batches, after `go_on`.
+
+        Raises
+        ------
+        ValueError
+            For outputs that do not fit.
+        """
+        first, running, before = state["first"], state["running"], state["before"]
+        count, width = self.position - first, self._outputs.shape[1]
+        if not 0 <= first <= self.position or running.shape != (count, width):
+            raise ValueError(f"outputs from row {first} on have shape {running.shape}")
+        if before is not None:
+            truth, outputs, weights = before
+            rows = len(truth)
+            fits = truth.shape[1:] == self._truth.shape[1:] and outputs.shape == (rows, width)
+            if not fits or (weights is not None and weights.shape != (rows,)):
+                raise ValueError(f"earlier outputs of {rows} rows have shape {outputs.shape}")
+        self._first = first
+        self._outputs[self._running()] = running
+        self._stretches = [] if before is None else [(truth, outputs, weights)]
 
     def epoch(self) -> tuple[Array, Array, Array | None]:
         """Return targets, outputs and weights of the rows since `reset_sums`; do not write to them.
@@ -110,13 +144,17 @@ class Measured(Batches):
             truth, outputs, weights = self._truth, self._outputs, self._weights
         else:
             self.close()
-            truths, kept, given = zip(*self._stretches, strict=True)
-            truth, outputs = np.concatenate(truths), np.concatenate(kept)
-            weights = None
-            if any(part is not None for part in given):  # a row without a weight counts as one
-                parts = zip(given, truths, strict=True)
-                weights = np.concatenate([np.ones(len(t)) if w is None else w for w, t in parts])
+            truth, outputs, weights = self._joined()
         return _read_only(truth), _read_only(outputs), weights
+
+    def _joined(self) -> tuple[Array, Array, Array | None]:
+        """Return targets, outputs and weights of the stretches that were copied."""
+        truths, kept, given = zip(*self._stretches, strict=True)
+        weights = None
+        if any(part is not None for part in given):  # a row without a weight counts as one
+            parts = zip(given, truths, strict=True)
+            weights = np.concatenate([np.ones(len(t)) if w is None else w for w, t in parts])
+        return np.concatenate(truths), np.concatenate(kept), weights
 
     def figures(self, metrics: Iterable[Metric]) -> dict[str, float]:
         """Return those of the metrics that need all rows; NaN where an output is not finite."""

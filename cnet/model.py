@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any
@@ -77,6 +78,7 @@ class Sequential(Assembled):
         threads: int | str | None = None,
         callbacks: Sequence[Callback] = (),
         class_weight: str | Mapping[int, float] | None = None,
+        resume: str | os.PathLike[str] | None = None,
     ) -> History:
         """Train on rows and their targets.
 
@@ -124,6 +126,11 @@ class Sequential(Assembled):
             class: class indices, one-hot targets, 0 and 1 in a single column. Classes that are not
             named have 1; "balanced" is n / (number of classes * rows of the class) of the training
             rows.
+        resume : path, optional
+            The folder of a `Checkpoint`: continue the run that was cut, to the same bits, from the
+            newest file that is readable, and begin afresh if there is none. Or one of its files.
+            All arguments but `epochs`, `verbose` and `threads` must be those of that run, and the
+            callbacks that keep a state; data must be arrays. A run that had ended stays as it is.
 
         Returns
         -------
@@ -141,6 +148,8 @@ class Sequential(Assembled):
         NonFiniteError
             For NaN or infinity in the data, before anything changes; or for a batch whose loss is
             not finite, after which training has stopped.
+        FileFormatError, FileNotFoundError
+            For what `resume` names.
         """
         training.check_schedule(self, epochs=True)
         with self.training_alone():
@@ -159,6 +168,7 @@ class Sequential(Assembled):
                 threads=threads,
                 callbacks=callbacks,
                 class_weight=class_weight,
+                resume=resume,
             )
 
     def train_on_batch(

@@ -40,8 +40,19 @@ class Progress:
         self._live = self._on and verbose != 2 and getattr(self._stream, "isatty", bool)()
         self._every = 1 if verbose == 2 else max(1, -(-epochs // PLAIN_LINES))
         self._began = self._painted = time.monotonic()
+        self._done = 0.0
         self._width = 0
         self._waiting = ""
+
+    def note(self, line: str) -> None:
+        """Write a line before the first epoch."""
+        if self._on:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+
+    def start_at(self, epochs: float) -> None:
+        """Know of so many epochs that an earlier run has done, when the time left is reckoned."""
+        self._done = epochs / max(self._epochs, 1)
 
     def step(self, epoch: int, share: float | None, loss: float, batch: int = 0) -> None:
         """Report where in an epoch the run is: `share` of it is done.
@@ -55,7 +66,8 @@ class Progress:
             self._paint(f"epoch {epoch}/{self._epochs} batch {batch}, loss {loss:.4g}")
             return
         done = (epoch - 1 + share) / self._epochs
-        left = (now - self._began) * (1 - done) / done if done > 0 else 0.0
+        here = done - self._done
+        left = (now - self._began) * (1 - done) / here if here > 0 else 0.0
         bar = "#" * round(20 * share)
         self._paint(
             f"epoch {epoch}/{self._epochs} [{bar:<20}] loss {loss:.4g}, {_duration(left)} left"

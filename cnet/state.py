@@ -211,6 +211,9 @@ def fill(net: Sequential, config: dict[str, Any], arrays: Mapping[str, Array]) -
     if frozen:
         net.freeze(*frozen)
     net.passes = passes
+    if net.seed != config["seed"]:
+        net._seed = net.built.core.seed = config["seed"]
+        net._step = None  # its batches draw by the seed before
     for name, view in expected.items():
         view[...] = arrays[name]
 

@@ -57,6 +57,8 @@ class Dataset(NamedTuple):
     targets: Source | Array
     weights: Source | None
     rows: int
+    # What x reads.
+    inputs: Array
     # As they were given, for metrics that need all rows at once.
     y: Any
     sample_weight: Any
@@ -101,7 +103,7 @@ def prepare(
             sample_weight = table[classes] * given
         weights = as_weights(sample_weight, f"{what}sample_weight * class_weight", len(rows))
         class_weight = dict(enumerate(table.tolist()))
-    return Dataset(source, targets, weights, len(rows), y, sample_weight, class_weight)
+    return Dataset(source, targets, weights, len(rows), rows, y, sample_weight, class_weight)
 
 
 def batches(

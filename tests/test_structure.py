@@ -21,9 +21,9 @@ MODULES = [
     "version", "arrays", "description", "errors", "files", "threads", "activations", "initializers",
     "regularizers", "program", "layers", "noise", "norms", "blocks", "losses", "rates", "schedules",
     "optimizers", "data", "deviations", "scores", "measures", "metrics", "datasets", "assembly",
-    "summary", "history", "state", "progress", "hooks", "logs", "callbacks", "diagnosis",
-    "measured", "training", "shards", "streams", "fitting", "assembled", "model", "range_test",
-    "io", "info", "demo", "__main__",
+    "summary", "history", "state", "progress", "context", "hooks", "diagnosis", "measured",
+    "fingerprints", "resuming", "checkpoints", "logs", "callbacks", "training", "shards", "streams",
+    "fitting", "assembled", "model", "range_test", "io", "info", "demo", "__main__",
 ]  # fmt: skip
 CORE = [
     "csrc", "kernels", "activations", "sources", "losses", "optimizers", "dense", "noise",

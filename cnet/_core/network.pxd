@@ -23,7 +23,8 @@ cdef class Network:
     cdef readonly Py_ssize_t outputs
     cdef size_t output_slot
     cdef object numpy_dtype
-    cdef uint64_t seed
+    # Written when a run is continued; `Batches` that are there keep to the one before.
+    cdef public uint64_t seed
     cdef readonly object parameters
     cdef readonly object gradients
     cdef void *parameters_at

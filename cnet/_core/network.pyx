@@ -334,7 +334,8 @@ cdef class Network:
             tape = self.workspace(n, True, True)
         out = np.empty((n, self.outputs), self.numpy_dtype)
         cdef cnet_run *run = &tape.run
-        run.rows, run.threads, run.training, run.step = n, threads, training, step
+        run.rows, run.threads, run.training = n, threads, training
+        run.step, run.seed = step, self.seed
         if n == 0:
             self.tape = tape
             return out

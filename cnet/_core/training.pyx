@@ -243,6 +243,28 @@ cdef class Batches:
         self.loss_sum = self.norm_sum = 0
         self.metric_sums[:] = 0
 
+    def go_on(self, size_t position, size_t steps, size_t rows_done, double loss_sum, double norm_sum,
+              double last_loss, metric_sums):
+        """Take the place of other batches of the same rows, within the pass that `begin` has started.
+
+        Parameters
+        ----------
+        position, steps, rows_done, loss_sum, norm_sum, last_loss, metric_sums
+            The attributes of the others.
+
+        Raises
+        ------
+        ValueError
+            For a position where no batch begins, or sums of another shape; nothing changes then.
+        """
+        if position > self.rows or (position < self.rows and position % self.batch_size):
+            raise ValueError(f"position {position} is not where a batch of {self.batch_size} begins")
+        sums = np.array(metric_sums, np.float64)
+        expect_shape("metric_sums", sums.shape, self.metric_sums.shape)
+        self.position, self.steps, self.rows_done = position, steps, rows_done
+        self.loss_sum, self.norm_sum, self.last_loss = loss_sum, norm_sum, last_loss
+        self.metric_sums[:] = sums
+
     def run(self, Py_ssize_t batches, const double[::1] rates=None):
         """Do up to so many batches.
 

@@ -44,6 +44,7 @@ MODULES = [
     "optimizers",
     "sources",
     "workspace",
+    "augment",
     "inference",
     "network",
     "rules",

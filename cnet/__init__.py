@@ -2,6 +2,7 @@
 
 from cnet import (
     activations,
+    augment,
     callbacks,
     datasets,
     initializers,
@@ -75,6 +76,7 @@ __all__ = [
     "Shards",
     "__version__",
     "activations",
+    "augment",
     "callbacks",
     "datasets",
     "find_learning_rate",

@@ -24,6 +24,7 @@ def fixed_settings(
 ) -> dict[str, Any]:
     """Return by name what network and data must have in common with those of a run before."""
     fixed: dict[str, Any] = {"dtype": net.dtype, "scale": net.scale, "row": net.built.shape}
+    fixed |= {f"augment[{place}]": _plain(item) for place, item in enumerate(data.augment)}
     for place, layer in enumerate(net.layers, 1):
         fixed[f"layer {place}"] = _without_first_values(describe(layer))
     fixed |= {name: _plain(getattr(net.compiled, name)) for name in net.compiled.fields}

@@ -74,6 +74,7 @@ def fit(
     callbacks: Sequence[Callback],
     class_weight: str | Mapping[int, float] | None,
     resume: str | os.PathLike[str] | None,
+    augment: Any,
 ) -> History:
     """Train; the arguments are those of `Sequential.fit`."""
     epochs = check_integer("epochs", epochs, 0)
@@ -127,6 +128,7 @@ def fit(
             data = training.prepare(net, x, y, sample_weight, class_weight=class_weight)
             size = min(size or data.rows, data.rows)
             net.built.check_batches(data.rows, size)
+        data = data._replace(augment=training.check_augment(net, augment))
         check: training.Dataset | streams.Stream | None = check_stream
         if check_stream is not None:
             check_stream.class_weight = data.class_weights

@@ -13,6 +13,7 @@ from cnet import fitting, streams, training
 from cnet._core.sources import Source
 from cnet.arrays import Array, Floats, Integers
 from cnet.assembled import Assembled
+from cnet.augment import Augmentation
 from cnet.data import as_array, as_rows
 from cnet.diagnosis import diagnose
 from cnet.errors import NotBuiltError, ShapeError, check_flag, check_integer
@@ -79,6 +80,7 @@ class Sequential(Assembled):
         callbacks: Sequence[Callback] = (),
         class_weight: str | Mapping[int, float] | None = None,
         resume: str | os.PathLike[str] | None = None,
+        augment: Sequence[Augmentation] | Augmentation = (),
     ) -> History:
         """Train on rows and their targets.
 
@@ -116,8 +118,7 @@ class Sequential(Assembled):
             End an epoch after so many batches, and go on from there in the next. A generator needs
             it for more than one epoch, and ends the run when it has no more.
         threads : int or "auto", optional
-            That may work on a batch, instead of what `cnet.set_threads` says. Changes no bit of the
-            results.
+            That may work on a batch, instead of what `cnet.set_threads` says; changes no bit.
         callbacks : sequence of Callback
             Called while the run goes on, in this order; see `cnet.callbacks`. An exception in one
             passes through, after the running batch.
@@ -131,6 +132,8 @@ class Sequential(Assembled):
             newest file that is readable, and begin afresh if there is none. Or one of its files.
             All arguments but `epochs`, `verbose` and `threads` must be those of that run, and the
             callbacks that keep a state; data must be arrays. A run that had ended stays as it is.
+        augment : sequence of Augmentation, optional
+            What is done at random to rows of training batches, in this order; see `cnet.augment`.
 
         Returns
         -------
@@ -169,6 +172,7 @@ class Sequential(Assembled):
                 callbacks=callbacks,
                 class_weight=class_weight,
                 resume=resume,
+                augment=augment,
             )
 
     def train_on_batch(

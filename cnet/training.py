@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from cnet import augment as _augment
 from cnet import metrics as _metrics
 from cnet._core.rules import Rule
 from cnet._core.sources import Source
@@ -63,6 +64,8 @@ class Dataset(NamedTuple):
     y: Any
     sample_weight: Any
     class_weights: dict[int, float] | None
+    # What is done to the rows of training batches.
+    augment: tuple[_augment.Augmentation, ...] = ()
 
 
 def prepare(
@@ -106,6 +109,24 @@ def prepare(
     return Dataset(source, targets, weights, len(rows), rows, y, sample_weight, class_weight)
 
 
+def check_augment(net: Sequential, augment: Any) -> tuple[_augment.Augmentation, ...]:
+    """Return augmentations that fit a network's rows and its loss.
+
+    Raises
+    ------
+    TypeError, ShapeError, ValueError
+    """
+    checked = _augment.check(augment, net.built.shape, net.first_layer)
+    loss = net.compiled.loss.name
+    for item in checked:
+        if item.mixes and loss in ("hinge", "squared_hinge"):
+            raise ValueError(
+                f"{type(item).__name__} mixes targets, but loss {loss!r} takes -1 and 1 only; use "
+                "binary_crossentropy with targets 0 and 1"
+            )
+    return checked
+
+
 def batches(
     net: Sequential,
     data: Dataset,
@@ -115,10 +136,19 @@ def batches(
 ) -> Batches:
     """Bind a data set to a network's program, to train on it or (without a rule) to evaluate."""
     loss = net.compiled.loss
+    threads = get_threads() if threads is None else threads
+    augmenter = None
+    if rule is not None and data.augment:
+        augmenter = _augment.augmenter(data.augment, net.built.shape, net.dtype, threads)
     row, merged = loss.row(net.built.last_activation)
     if rule is None and row == "rmse":
         row = "mse"  # the root is taken over the whole set, at the end
-    metrics = resolve_metrics(net)
+    counted = [
+        metric.row for metric in resolve_metrics(net) if isinstance(metric, _metrics.Counted)
+    ]
+    if augmenter is not None and augmenter.mixes:  # class indices become mixed one-hot rows
+        row = row.removeprefix("sparse_")
+        counted = [name.replace("sparse_", "categorical_") for name in counted]
     arguments = (
         net.built.core,
         data.x,
@@ -130,11 +160,12 @@ def batches(
         loss.smoothing,
         loss.mean_over_columns,
         merged,
-        [metric.row for metric in metrics if isinstance(metric, _metrics.Counted)],
+        counted,
         rule,
-        get_threads() if threads is None else threads,
+        threads,
+        augmenter,
     )
-    if not any(isinstance(metric, _metrics.Score) for metric in metrics):
+    if not any(isinstance(metric, _metrics.Score) for metric in resolve_metrics(net)):
         return Batches(*arguments)
     return Measured(arguments, *_kept(net, data))
 

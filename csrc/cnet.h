@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "activations.h"
+#include "augment.h"
 #include "layers.h"
 #include "losses.h"
 #include "metrics.h"
@@ -32,6 +33,9 @@
 
 #define CNET_ID(name, ...) CNET_ACT_##name,
 enum { CNET_ACTIVATIONS(CNET_ID) CNET_ACTIVATION_COUNT };
+#undef CNET_ID
+#define CNET_ID(name, ...) CNET_AUGMENT_##name,
+enum { CNET_AUGMENTATIONS(CNET_ID) CNET_AUGMENTATION_COUNT };
 #undef CNET_ID
 #define CNET_ID(name, ...) CNET_LAYER_##name,
 enum { CNET_LAYERS(CNET_ID) CNET_LAYER_COUNT };
@@ -100,6 +104,41 @@ typedef struct cnet_op {
     size_t branch_count;
 } cnet_op;
 #define CNET_NONE SIZE_MAX
+
+/* One augmentation of a list, see augment.h. */
+typedef struct cnet_augmentation {
+    int kind;           /* CNET_AUGMENT_... */
+    uint32_t stream;    /* its place in the list; below 2^24 */
+    uint64_t below;     /* 2^32 times its probability */
+    double setting[6];
+    int warp;           /* neighbours with the same number are one warp; 0: it is none */
+    int fill;           /* CNET_FILL_..., of the whole warp, and its constant */
+    double value;
+    const double *taps; /* elastic: a->radius + 1 weights from the middle of its Gaussian on */
+} cnet_augmentation;
+
+/* A list of them for rows of a shape. Scratch is lanes * lane_bytes, one lane per thread. */
+typedef struct cnet_augmenter {
+    const cnet_augmentation *stage;
+    size_t stages, mixing;          /* which of them is a mixture; CNET_NONE where none is */
+    size_t columns;                 /* of a row */
+    size_t height, width, channels; /* of an image; 0 where rows are none */
+    size_t radius;                  /* of the Gaussians; 0 where nothing is elastic */
+    char *scratch;
+    size_t lane_bytes;
+    int lanes;
+} cnet_augmenter;
+
+/* Rows first..first + count - 1 of a batch, which has `rows` of them from `begin` on in the order
+ * of the source's rows (NULL: as they lie). */
+typedef struct cnet_batch {
+    const cnet_source *x;
+    const int64_t *order;
+    size_t begin, rows;
+    size_t first, count;
+    uint64_t seed, step;
+    int threads;
+} cnet_batch;
 
 /* What one thread needs for one pass of a program over up to `capacity` rows. */
 typedef struct cnet_run {
@@ -186,6 +225,14 @@ typedef struct cnet_kernels {
     void (*gather)(const cnet_source *source, const int64_t *index, size_t first, size_t count,
                    void *out);
 
+    /* out (count, columns) = rows of the batch, augmented. */
+    void (*augment)(const cnet_augmenter *augmenter, const cnet_batch *batch, void *out);
+    /* Bytes of scratch that a lane needs. */
+    size_t (*augment_bytes)(const cnet_augmenter *augmenter);
+    /* out (count, K) = targets of these rows, mixed as they are; of labels, mixed one-hot rows. */
+    void (*mix_targets)(const cnet_augmenter *augmenter, const cnet_batch *batch,
+                        const cnet_source *targets, const int64_t *labels, size_t K, void *out);
+
     /* Index of the first value that is not finite, or n. */
     size_t (*first_nonfinite)(size_t n, const void *x);
 
@@ -207,7 +254,7 @@ typedef struct cnet_row {
     int flag;         /* activations: alpha means something; optimizers: states per parameter */
 } cnet_row;
 extern const cnet_row cnet_activation_rows[], cnet_layer_rows[], cnet_loss_rows[],
-    cnet_metric_rows[], cnet_optimizer_rows[], cnet_source_rows[], cnet_math_rows[];
+    cnet_metric_rows[], cnet_optimizer_rows[], cnet_augmentation_rows[], cnet_source_rows[], cnet_math_rows[];
 
 /* ---- dispatch.c ------------------------------------------------------------------------------- */
 
@@ -225,7 +272,8 @@ int cnet_blas_present(void);
 
 /* ---- random.c: Philox 4x32-10, keyed by (seed, purpose, step); no state anywhere --------------- */
 
-enum { CNET_FOR_WEIGHTS, CNET_FOR_ORDER, CNET_FOR_DROPOUT, CNET_FOR_NOISE, CNET_FOR_DATA };
+enum { CNET_FOR_WEIGHTS, CNET_FOR_ORDER, CNET_FOR_DROPOUT, CNET_FOR_NOISE, CNET_FOR_DATA,
+       CNET_FOR_AUGMENTATION };
 
 /* Uniform in the open interval (0, 1), 53 bits each. */
 void cnet_random_uniform(uint64_t seed, uint32_t purpose, uint64_t step, size_t n, double *out);

@@ -18,6 +18,10 @@ const cnet_row cnet_loss_rows[] = {CNET_LOSSES(CNET_ROW){0}};
 const cnet_row cnet_metric_rows[] = {CNET_METRICS(CNET_ROW){0}};
 #undef CNET_ROW
 
+#define CNET_ROW(name, object) {#name, #object, 0, 0},
+const cnet_row cnet_augmentation_rows[] = {CNET_AUGMENTATIONS(CNET_ROW){0}};
+#undef CNET_ROW
+
 #define CNET_ROW(name, states) {#name, "", 0, states},
 const cnet_row cnet_optimizer_rows[] = {CNET_OPTIMIZERS(CNET_ROW){0}};
 #undef CNET_ROW

@@ -138,6 +138,19 @@ def test_schedules_are_written_with_their_settings():
     assert sorted(call.partition("(")[0] for call in written) == sorted(cnet.schedules.names())
 
 
+def test_augmentations_are_written_with_their_settings():
+    written = names_of("Augmentation")
+    public = set(cnet.augment.__all__) - {"Augmentation", "preview"}
+    assert sorted(call.partition("(")[0] for call in written) == sorted(public)
+    for call in written:
+        cls = getattr(cnet.augment, call.partition("(")[0])
+        settings = [
+            f"{name}={cls.defaults[name]}" if name in cls.defaults else name
+            for name in cls.fields if name != "probability"
+        ]  # fmt: skip
+        assert call == f"{cls.__name__}({', '.join(settings)})"
+
+
 def test_metrics_and_data():
     assert sorted(names_of("Metrics")) == sorted(cnet.metrics.names())
     for names, written, _ in cells(section(README, "Metrics")):

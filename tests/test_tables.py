@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import reference
+import reference_augment
 import reference_updates
 import test_vmath
 
@@ -22,6 +23,7 @@ TABLES = {
     "LOSSES": (kernels.LOSSES, "losses.h", reference.LOSSES),
     "METRICS": (kernels.METRICS, "metrics.h", reference.METRICS),
     "OPTIMIZERS": (kernels.OPTIMIZERS, "optimizers.h", UPDATES),
+    "AUGMENTATIONS": (kernels.AUGMENTATIONS, "augment.h", reference_augment.AUGMENTATIONS),
     "LAYERS": (kernels.LAYERS, "layers.h", reference.LAYERS),
     "SOURCES": (kernels.SOURCES, "sources.h", reference.SOURCES),
     "MATH": (kernels.MATH, "cnet.h", test_vmath.EXACT),

@@ -90,6 +90,40 @@ cdef extern from "cnet.h" nogil:
         size_t size
         int frozen
 
+    ctypedef struct cnet_augmentation:
+        int kind
+        uint32_t stream
+        uint64_t below
+        double *setting
+        int warp
+        int fill
+        double value
+        const double *taps
+
+    ctypedef struct cnet_augmenter:
+        const cnet_augmentation *stage
+        size_t stages
+        size_t mixing
+        size_t columns
+        size_t height
+        size_t width
+        size_t channels
+        size_t radius
+        char *scratch
+        size_t lane_bytes
+        int lanes
+
+    ctypedef struct cnet_batch:
+        const cnet_source *x
+        const int64_t *order
+        size_t begin
+        size_t rows
+        size_t first
+        size_t count
+        uint64_t seed
+        uint64_t step
+        int threads
+
     ctypedef struct cnet_kernels:
         const char *isa
         size_t itemsize
@@ -117,6 +151,10 @@ cdef extern from "cnet.h" nogil:
                         void *) noexcept nogil
         void (*lead)(size_t, double, void *, const void *, void *) noexcept nogil
         void (*gather)(const cnet_source *, const int64_t *, size_t, size_t, void *) noexcept nogil
+        void (*augment)(const cnet_augmenter *, const cnet_batch *, void *) noexcept nogil
+        size_t (*augment_bytes)(const cnet_augmenter *) noexcept nogil
+        void (*mix_targets)(const cnet_augmenter *, const cnet_batch *, const cnet_source *,
+                            const int64_t *, size_t, void *) noexcept nogil
         size_t (*first_nonfinite)(size_t, const void *) noexcept nogil
         double (*sum_squares)(size_t, const void *) noexcept nogil
         double (*penalize)(size_t, double, double, const void *, void *) noexcept nogil
@@ -154,6 +192,7 @@ cdef extern from "cnet.h" nogil:
         double number
         int flag
     const cnet_row *cnet_activation_rows
+    const cnet_row *cnet_augmentation_rows
     const cnet_row *cnet_loss_rows
     const cnet_row *cnet_layer_rows
     const cnet_row *cnet_metric_rows

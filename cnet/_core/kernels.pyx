@@ -14,9 +14,10 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t, uintptr_t
 from libc.stdlib cimport free, malloc
 
 from cnet._core.csrc cimport (
-    CNET_F32, CNET_F64, CNET_SCRATCH_BYTES, cnet_activation_rows, cnet_blas_present,
-    cnet_blas_set, cnet_clip, cnet_isa_names, cnet_isa_supported, cnet_kernels, cnet_kernels_get,
-    cnet_layer_rows, cnet_lead, cnet_loss_rows, cnet_math_rows, cnet_metric_rows, cnet_optimizer_rows,
+    CNET_F32, CNET_F64, CNET_SCRATCH_BYTES, cnet_activation_rows, cnet_augmentation_rows,
+    cnet_blas_present, cnet_blas_set, cnet_clip, cnet_isa_names, cnet_isa_supported, cnet_kernels,
+    cnet_kernels_get, cnet_layer_rows, cnet_lead, cnet_loss_rows, cnet_math_rows, cnet_metric_rows,
+    cnet_optimizer_rows,
     cnet_place, cnet_pool_run, cnet_pool_workers, cnet_prepare, cnet_random_normal, cnet_random_order,
     cnet_random_truncated, cnet_random_uniform, cnet_row, cnet_source,
     cnet_source_first_nonfinite, cnet_source_rows, cnet_task, cnet_update,
@@ -78,6 +79,8 @@ LOSSES = {name: kind for name, (kind, _, _) in read_rows(cnet_loss_rows).items()
 METRICS = {name: kind for name, (kind, _, _) in read_rows(cnet_metric_rows).items()}
 # {name: states per parameter}
 OPTIMIZERS = {name: flag for name, (_, _, flag) in read_rows(cnet_optimizer_rows).items()}
+# {name: what it works on}, "GEOMETRY", "PIXELS", "VALUES", "MIXTURE" or "MIXED_IMAGES"
+AUGMENTATIONS = {name: kind for name, (kind, _, _) in read_rows(cnet_augmentation_rows).items()}
 LAYERS = tuple(read_rows(cnet_layer_rows))
 SOURCES = tuple(read_rows(cnet_source_rows))
 MATH = tuple(read_rows(cnet_math_rows))
@@ -294,7 +297,7 @@ def gemm(const real[:, :] a, const real[:, :] b, real[:, ::1] out, const real[::
 
 # ---- random numbers ----------------------------------------------------------------------------------
 
-PURPOSES = {"weights": 0, "order": 1, "dropout": 2, "noise": 3, "data": 4}
+PURPOSES = {"weights": 0, "order": 1, "dropout": 2, "noise": 3, "data": 4, "augmentation": 5}
 
 
 def random_uniform(uint64_t seed, str purpose, uint64_t step, Py_ssize_t n):

@@ -1,5 +1,7 @@
 """The user's arrays, read row by row where they lie."""
 
+import numpy as np
+
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
 
@@ -63,6 +65,17 @@ cdef const void *in_place(const cnet_source *rows, size_t first, size_t itemsize
             or rows.row_stride != <ptrdiff_t>(itemsize * rows.columns)):
         return NULL
     return rows.data + first * rows.columns * itemsize
+
+
+cdef int expect_indices(str name, array, size_t count, size_t limit) except -1:
+    """Make sure that an array holds `count` indices below `limit`, where C can read them."""
+    if (array.dtype != np.int64 or array.shape != (count,) or not array.flags.c_contiguous
+            or array.min() < 0 or array.max() >= limit):
+        raise ValueError(
+            f"{name} must be a C-contiguous int64 array of {count} indices in 0..{limit - 1}; "
+            f"got {array.dtype} of shape {array.shape}"
+        )
+    return 0
 
 
 cdef class Source:

@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from cnet._core.augment import Augmenter
 from cnet._core.network import Network
 from cnet._core.rules import Rule
 from cnet._core.sources import Source
@@ -24,6 +25,7 @@ class Batches:
         metrics: Sequence[str] = (),
         rule: Rule | None = None,
         threads: int = 1,
+        augmenter: Augmenter | None = None,
         outputs: NDArray[Any] | None = None,
     ) -> Batches: ...
     @property

@@ -11,28 +11,18 @@ from libc.stdint cimport int64_t, uint64_t
 from libc.string cimport memcpy
 
 from cnet._core cimport losses
+from cnet._core.augment cimport Augmenter
 from cnet._core.csrc cimport cnet_kernels, cnet_loss, cnet_run
 from cnet._core.kernels cimport expect_shape
 from cnet._core.kernels import LOSSES, METRICS
 from cnet._core.network cimport Network
 from cnet._core.rules cimport Rule
-from cnet._core.sources cimport Source, in_place
+from cnet._core.sources cimport Source, expect_indices, in_place
 from cnet._core.workspace cimport Workspace, address, aligned_zeros
 
 cdef tuple METRIC_NAMES = tuple(METRICS)
 # A larger batch passes in pieces whose gradients are added up, so that memory does not follow it.
 cdef Py_ssize_t PIECE_ROWS = 1024
-
-
-cdef int expect_indices(str name, array, size_t count, size_t limit) except -1:
-    """Make sure that an array holds `count` indices below `limit`, where C can read them."""
-    if (array.dtype != np.int64 or array.shape != (count,) or not array.flags.c_contiguous
-            or array.min() < 0 or array.max() >= limit):
-        raise ValueError(
-            f"{name} must be a C-contiguous int64 array of {count} indices in 0..{limit - 1}; "
-            f"got {array.dtype} of shape {array.shape}"
-        )
-    return 0
 
 
 cdef class Batches:
@@ -60,6 +50,9 @@ cdef class Batches:
         Train with it; without one, only evaluate.
     threads : int
         That may work on a batch; changes no bit of the results.
+    augmenter : Augmenter, optional
+        Changes the rows of every batch. If it mixes them, a loss and metrics of targets (N, columns)
+        may be given class indices all the same.
     outputs : (N, outputs) array, optional
         C-contiguous, of the network's dtype: receives every row's outputs, at the row's own place,
         as they were before the step.
@@ -90,6 +83,7 @@ cdef class Batches:
     cdef Network network
     cdef Workspace work
     cdef Rule rule
+    cdef Augmenter augmenter
     cdef Source x
     cdef Source targets
     cdef Source weights
@@ -111,8 +105,7 @@ cdef class Batches:
     cdef bint whole
     cdef size_t columns
     cdef size_t metric_count
-    cdef size_t piece
-    cdef size_t piece_begin
+    cdef size_t piece, piece_begin
     cdef readonly size_t rows
     cdef readonly size_t batch_size
     cdef readonly size_t position
@@ -126,8 +119,8 @@ cdef class Batches:
     def __cinit__(self, Network network not None, Source x not None, targets, Source weights,
                   size_t batch_size, str loss, double parameter, double smoothing,
                   bint mean_over_columns, bint merged, metrics=(), Rule rule=None, int threads=1,
-                  outputs=None):
-        self.network, self.rule = network, rule
+                  Augmenter augmenter=None, outputs=None):
+        self.network, self.rule, self.augmenter = network, rule, augmenter
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be positive")
         self.loss = cnet_loss(losses.find(loss), parameter, smoothing)
@@ -171,7 +164,8 @@ cdef class Batches:
             raise ValueError("one row has no variance to normalise by, and some batch has one row")
         if weights is not None:
             expect_shape("weights", weights.shape, (rows, 1))
-        if self.target_kind == "LABELS":
+        mixed = self.augmenter is not None and self.augmenter.mixes
+        if self.target_kind == "LABELS" or (mixed and not isinstance(targets, Source)):
             labels = np.ascontiguousarray(targets, np.int64)
             expect_indices("targets", labels, rows, self.network.outputs)
         else:
@@ -207,7 +201,8 @@ cdef class Batches:
     @property
     def nbytes(self):
         """Memory of the workspace, in bytes."""
-        return self.work.nbytes + self.target_buffer.nbytes
+        own = self.work.nbytes + self.target_buffer.nbytes
+        return own if self.augmenter is None else own + self.augmenter.nbytes
 
     @property
     def threads(self):
@@ -308,6 +303,9 @@ cdef class Batches:
             scale /= <double>self.columns
         if self.rule is not None:
             self.work.run.step = <uint64_t>self.rule.running_at[0]
+        if self.augmenter is not None:
+            self.augmenter.begin(&self.x.rows, self.order_at, self.position, rows, self.work.run.seed,
+                                 self.work.run.step, self.work.run.threads)
         while done < rows:
             n = min(self.piece, rows - done)
             self.work.run.rows = n
@@ -338,19 +336,23 @@ cdef class Batches:
         cdef cnet_run *run = &self.work.run
         cdef const cnet_kernels *kernels = self.network.kernels
         cdef size_t out = self.network.output_slot, i, n = run.rows
-        cdef void *weight = NULL
-        cdef void *y = NULL
-        cdef void *dy = NULL
+        cdef void *weight = NULL, *y = NULL, *dy = NULL
         cdef double value
         cdef const void *here = NULL
-        if self.order_at == NULL:
+        if self.order_at == NULL and self.augmenter is None:
             here = in_place(&self.x.rows, first, self.network.itemsize)
         if here != NULL:
             run.value[0] = <void *>here
         else:
             run.value[0] = self.work.input_buffer
-            kernels.gather(&self.x.rows, self.order_at, first, n, run.value[0])
-        if self.labels_at != NULL:
+            if self.augmenter is not None:
+                self.augmenter.gather(self.piece_begin, n, run.value[0])
+            else:
+                kernels.gather(&self.x.rows, self.order_at, first, n, run.value[0])
+        if self.augmenter is not None and self.augmenter.mixes:
+            self.augmenter.mix_targets(NULL if self.targets is None else &self.targets.rows,
+                                       self.labels_at, self.columns, self.target_at)
+        elif self.labels_at != NULL:
             for i in range(n):
                 (<int64_t *>self.target_at)[i] = self.labels_at[
                     self.order_at[first + i] if self.order_at != NULL else first + i]

@@ -213,10 +213,9 @@ def _labels(array: Array, what: str, outputs: int) -> Array:
             f"{what}.astype(np.int64) if they are whole numbers"
         )
     for first, block in _blocks(array):
-        wrong = np.flatnonzero((block < 0) | (block >= outputs))
-        if not wrong.size:
+        if block.min() >= 0 and block.max() < outputs:
             continue
-        at = first + int(wrong[0])
+        at = first + int(np.flatnonzero((block < 0) | (block >= outputs))[0])
         remedy = "" if array.min() < 0 else f"give it {int(array.max()) + 1} units, or "
         if array.min() == 1 and array.max() == outputs:
             raise ValueError(
@@ -227,7 +226,7 @@ def _labels(array: Array, what: str, outputs: int) -> Array:
             f"classes 0..{outputs - 1}; {remedy}renumber the classes with "
             f"np.unique({what.split()[-1]}, return_inverse=True)"
         )
-    return np.require(array, np.int64, ["C", "A"])
+    return np.ascontiguousarray(array if array.flags.aligned else array.copy(), np.int64)
 
 
 def _check_bounds(array: Array, what: str, loss: Loss) -> None:
@@ -236,6 +235,8 @@ def _check_bounds(array: Array, what: str, loss: Loss) -> None:
     low, high = loss.bounds
     hinge = loss.name in ("hinge", "squared_hinge")
     for first, block in _blocks(array):
+        if not hinge and block.min() >= low and block.max() <= high:
+            continue
         bad = (np.abs(block) != 1) if hinge else (block < low) | (block > high)
         if bad.any():
             row, column = np.argwhere(bad)[0]

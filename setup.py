@@ -45,6 +45,7 @@ MODULES = [
     "sources",
     "workspace",
     "augment",
+    "foreign",
     "inference",
     "network",
     "rules",

@@ -4,6 +4,7 @@ from cnet import (
     activations,
     augment,
     callbacks,
+    custom,
     datasets,
     initializers,
     losses,
@@ -14,7 +15,15 @@ from cnet import (
 )
 from cnet.blocks import Parallel, Residual
 from cnet.callbacks import Checkpoint, EarlyStopping
-from cnet.errors import CnetError, FileFormatError, NonFiniteError, NotBuiltError, ShapeError
+from cnet.differences import gradcheck
+from cnet.errors import (
+    CnetError,
+    FileFormatError,
+    GradientError,
+    NonFiniteError,
+    NotBuiltError,
+    ShapeError,
+)
 from cnet.history import History
 from cnet.info import info
 from cnet.io import load, save
@@ -60,6 +69,7 @@ __all__ = [
     "Flatten",
     "GaussianDropout",
     "GaussianNoise",
+    "GradientError",
     "History",
     "LayerNormalization",
     "Lion",
@@ -78,9 +88,11 @@ __all__ = [
     "activations",
     "augment",
     "callbacks",
+    "custom",
     "datasets",
     "find_learning_rate",
     "get_threads",
+    "gradcheck",
     "info",
     "initializers",
     "load",

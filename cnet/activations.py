@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from typing import Any, TypeAlias
+
 import numpy as np
 
 from cnet._core import activations as _activations
@@ -97,6 +100,28 @@ class ActivationFunction(Description):
         return self.name if self.alpha == default else f"{self.name}({self.alpha:g})"
 
 
+class CustomActivation(Description, ABC):
+    """An activation of the user's own; `cnet.custom` has what to subclass."""
+
+    @property
+    def name(self) -> str:
+        """What errors and `summary` call it."""
+        return type(self).__name__
+
+    @abstractmethod
+    def call(self, where: str) -> Any:
+        """Return what the compiled loop calls, see `cnet._core.foreign.Foreign`.
+
+        Parameters
+        ----------
+        where : str
+            The layer's name, for errors.
+        """
+
+
+AnyActivation: TypeAlias = "ActivationFunction | CustomActivation"
+
+
 def _floats(x: ArrayLike) -> Array:
     x = np.asarray(x)
     return np.ascontiguousarray(x, np.float32 if x.dtype == np.float32 else np.float64)
@@ -107,9 +132,14 @@ def names() -> tuple[str, ...]:
     return tuple(ACTIVATIONS)
 
 
+def linear() -> ActivationFunction:
+    """Return f(x) = x."""
+    return ActivationFunction("linear")
+
+
 def get(
-    activation: str | ActivationFunction | None, alpha: float | None = None
-) -> ActivationFunction:
+    activation: str | AnyActivation | None, alpha: float | None = None
+) -> AnyActivation:
     """Return the activation of a name; None is linear, an activation is itself.
 
     Raises
@@ -120,9 +150,12 @@ def get(
         For anything else.
     """
     if activation is None:
-        return ActivationFunction("linear")
+        return linear()
     if isinstance(activation, str):
         return ActivationFunction(activation, alpha)
-    if isinstance(activation, ActivationFunction):
+    if isinstance(activation, (ActivationFunction, CustomActivation)):
         return activation
-    raise TypeError(f"activation must be a name or an ActivationFunction, got {activation!r}")
+    raise TypeError(
+        "activation must be a name or an object (an ActivationFunction, or one whose class is a "
+        f"subclass of cnet.custom.Activation), got {activation!r}"
+    )

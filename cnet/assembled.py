@@ -292,6 +292,7 @@ class Assembled:
                 optimizer.fill,
                 [(p.offset, p.size) for p in built.program.parameters],
                 optimizer.clip,
+                optimizer.call(built.program.parameters),
             )
             self._apply_freezing(self._rule)
         return self._rule

@@ -81,7 +81,7 @@ class Built:
 
     @property
     def last_activation(self) -> str:
-        """Name of the activation that makes the outputs."""
+        """Name of the activation that makes the outputs; "custom" for what is the user's own."""
         name: str = self.program.operations[-1]["activation"]
         return name
 
@@ -164,7 +164,7 @@ class Built:
                 f"loss {loss.name!r} takes probabilities, but {last} is linear; {remedy}, or use "
                 f"cnet.losses.{type(loss).__name__}(from_logits=True)"
             )
-        bounded = {*loss.links, "sigmoid", "hard_sigmoid", "softmax"}
+        bounded = {*loss.links, "sigmoid", "hard_sigmoid", "softmax", "custom"}
         if loss.takes_probabilities and not from_logits and activation not in bounded:
             raise ValueError(
                 f"loss {loss.name!r} takes probabilities, but {last} is {activation}, which leaves "

@@ -30,6 +30,22 @@ class NonFiniteError(CnetError, ValueError):
     """NaN or infinity, in the data before training starts or in a batch while it runs."""
 
 
+class GradientError(CnetError, ArithmeticError):
+    """A backward pass does not compute the gradient of its forward pass.
+
+    Attributes
+    ----------
+    report : cnet.differences.GradientReport
+    """
+
+    def __init__(self, message: str, report: Any) -> None:
+        super().__init__(message, report)
+        self.report = report
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class FileFormatError(CnetError, OSError):
     """A file is damaged, truncated or not of the format it should have."""
 

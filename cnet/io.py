@@ -6,6 +6,7 @@ import copyreg
 import os
 from pathlib import Path
 
+from cnet.classes import Classes, check_classes
 from cnet.errors import FileFormatError
 from cnet.files import decode, encode, write_atomically
 from cnet.model import Sequential
@@ -30,6 +31,9 @@ def save(net: Sequential, path: str | os.PathLike[str]) -> None:
     ------
     NotBuiltError
         Before `build`.
+    TypeError, ValueError
+        For custom parts that a file cannot hold: settings that are no plain data, two classes of
+        one name.
     OSError
         If the file cannot be written.
     """
@@ -37,12 +41,15 @@ def save(net: Sequential, path: str | os.PathLike[str]) -> None:
     write_atomically(Path(path), encode(config, arrays))
 
 
-def load(path: str | os.PathLike[str]) -> Sequential:
+def load(path: str | os.PathLike[str], custom: Classes | None = None) -> Sequential:
     """Read a network that `save` or a `Checkpoint` wrote.
 
     Parameters
     ----------
     path : path
+    custom : {name: class}, optional
+        The classes of the user's own parts (`cnet.custom`), by their names: a file says which
+        they are and with which settings, and never brings code with it.
 
     Returns
     -------
@@ -54,13 +61,19 @@ def load(path: str | os.PathLike[str]) -> Sequential:
         If there is no such file.
     FileFormatError
         If the file is damaged, truncated or not one of cnet's.
+    ValueError, TypeError
+        If `custom` lacks a class that the network needs, or has what is none.
     """
     raw = Path(path).read_bytes()
     try:
         config, arrays = decode(raw)
+    except FileFormatError as error:
+        raise FileFormatError(f"{os.fspath(path)}: {error}") from None
+    own = check_classes(config, custom)
+    try:
         if config.pop("run", None) is not None:
             arrays = split_arrays(arrays)[0]
-        return restore(config, arrays, Sequential)
+        return restore(config, arrays, Sequential, own)
     except FileFormatError as error:
         raise FileFormatError(f"{os.fspath(path)}: {error}") from None
     except Exception as error:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from cnet import activations, initializers, regularizers
-from cnet.activations import ActivationFunction
+from cnet.activations import AnyActivation
 from cnet.description import Description
 from cnet.errors import ShapeError, check_flag, check_integer, check_sequence, unknown
 from cnet.initializers import InitializerLike
@@ -186,7 +186,7 @@ class Dense(Layer, eq=False):
     ----------
     units : int
         Width of the output.
-    activation : str or ActivationFunction
+    activation : str, ActivationFunction or one of `cnet.custom`
     use_bias : bool
     inputs : int, optional
         Width of the input; taken from the layer before, or from the data, unless given.
@@ -209,7 +209,7 @@ class Dense(Layer, eq=False):
     """
 
     units: int
-    activation: str | ActivationFunction | None = "linear"
+    activation: str | AnyActivation | None = "linear"
     use_bias: bool = True
     inputs: int | None = None
     kernel_initializer: InitializerLike | None = None
@@ -261,13 +261,13 @@ class Dense(Layer, eq=False):
             start = initializers.get(self.bias_initializer)
             penalty = regularizers.get(self.bias_regularizer)
             bias = program.parameter(f"{name}.bias", (self.units,), start, penalty)
-        y = program.operation("dense", x, self.units, function, weight, bias)
+        y = program.operation("dense", x, self.units, function, weight, bias, name=name)
         parameters = (weight, bias) if bias else (weight,)
         program.rows.append(Row(name, "Dense", (self.units,), parameters, function))
         return y, (self.units,)
 
 
-def _default_kernel(function: ActivationFunction) -> str:
+def _default_kernel(function: AnyActivation) -> str:
     if function.name in activations.RELU_FAMILY:
         return "he_uniform"
     return "lecun_normal" if function.name == "selu" else "glorot_uniform"
@@ -278,13 +278,13 @@ class Activation(Layer, eq=False):
 
     Parameters
     ----------
-    activation : str or ActivationFunction
+    activation : str, ActivationFunction or one of `cnet.custom`
     alpha : float, optional
         For leaky_relu and elu.
     name : str, optional
     """
 
-    activation: str | ActivationFunction
+    activation: str | AnyActivation
     alpha: float | None = None
 
     def __post_init__(self) -> None:
@@ -300,7 +300,7 @@ class Activation(Layer, eq=False):
                 f"{name}: {function.name} takes rows of one dimension, got rows of shape {shape}; "
                 "put a cnet.Flatten() before it"
             )
-        y = program.operation("activation", x, math.prod(shape), function)
+        y = program.operation("activation", x, math.prod(shape), function, name=name)
         program.rows.append(Row(name, f"Activation({function})", shape, (), function))
         return y, shape
 

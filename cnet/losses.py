@@ -7,7 +7,7 @@ row counts so many times and the division stays by B (as in Keras).
 from __future__ import annotations
 
 from abc import ABC
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -62,6 +62,10 @@ class Loss(Description, ABC):
         """Return the columns of a target matrix for so many outputs."""
         return outputs // 2 if LOSSES[self.name] == "HALF" else outputs
 
+    def call(self, outputs: int) -> Any:
+        """Return what the compiled loop calls instead of a row: nothing, but for `cnet.custom`."""
+        return None
+
     def row(self, activation: str) -> tuple[str, bool]:
         """Return the row for a last layer's activation, and whether it takes logits."""
         if getattr(self, "from_logits", False):
@@ -112,7 +116,6 @@ class Loss(Description, ABC):
     ) -> float:
         y = _matrix(outputs, "outputs")
         rows, columns = y.shape
-        row = self.row("")[0]
         if self.takes_probabilities and not getattr(self, "from_logits", False) and (y < 0).any():
             raise ValueError(
                 f"loss {self.name!r} takes probabilities, but some outputs are below 0; for "
@@ -130,19 +133,27 @@ class Loss(Description, ABC):
                     f"targets must be {rows} class indices, got {labels.dtype} of shape "
                     f"{labels.shape}"
                 )
-            labels = np.ascontiguousarray(labels, np.int64)
-            return _losses.labels_value_and_gradient(
-                row, y, labels, gradient, weight, 1 / rows, self.smoothing
-            )
+            return self._value(y, np.ascontiguousarray(labels, np.int64), weight, gradient)
         t = np.ascontiguousarray(targets, y.dtype)
         expected = (rows, self.target_columns(columns))
         if t.shape == (rows,) and expected[1] == 1:
             t = t.reshape(expected)
         if t.shape != expected:
             raise ShapeError(f"targets has shape {t.shape}, expected {expected}")
-        scale = 1 / t.size if self.mean_over_columns else 1 / rows
+        return self._value(y, t, weight, gradient)
+
+    def _value(
+        self, y: Array, targets: Array, weight: Array | None, gradient: Array | None
+    ) -> float:
+        """Return the loss of checked arrays, and write its gradient unless that is None."""
+        row, rows = self.row("")[0], len(y)
+        if self.takes_labels:
+            return _losses.labels_value_and_gradient(
+                row, y, targets, gradient, weight, 1 / rows, self.smoothing
+            )
+        scale = 1 / targets.size if self.mean_over_columns else 1 / rows
         return _losses.value_and_gradient(
-            row, y, t, gradient, weight, scale, self.parameter, self.smoothing
+            row, y, targets, gradient, weight, scale, self.parameter, self.smoothing
         )
 
 

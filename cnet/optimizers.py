@@ -7,6 +7,7 @@ network that it trains, so one description may serve many networks.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 from cnet import rates
 from cnet.description import Description
@@ -77,6 +78,10 @@ class Optimizer(Description, ABC, kw_only=True):
     def schedule(self) -> Schedule | None:
         """The schedule of the learning rate; None if that is a number."""
         return self.learning_rate if isinstance(self.learning_rate, Schedule) else None
+
+    def call(self, parameters: Any) -> Any:
+        """Return what the compiled loop calls instead of a row: nothing, but for `cnet.custom`."""
+        return None
 
     def settings(self) -> list[float]:
         """Return the seven numbers of `cnet._core.optimizers.update`, in its order.

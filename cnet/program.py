@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cnet import activations
-from cnet.activations import ActivationFunction
+from cnet.activations import ActivationFunction, AnyActivation, CustomActivation
 from cnet.description import Description
 from cnet.initializers import Initializer
 from cnet.regularizers import Regularizer
@@ -43,7 +43,7 @@ class Row(Description):
     kind: str
     output_shape: tuple[int, ...]
     parameters: tuple[Parameter, ...]
-    activation: ActivationFunction | None
+    activation: AnyActivation | None
     prefix: str = ""
 
 
@@ -131,14 +131,21 @@ class Program:
         kind: str,
         x: int,
         width: int,
-        activation: ActivationFunction,
+        activation: AnyActivation,
         weight: Parameter | None = None,
         bias: Parameter | None = None,
+        *,
+        name: str = "",
     ) -> int:
         """Add an operation that reads slot x, and return the slot that it writes.
 
         Only a dense operation whose activation's derivative reads its input keeps that input apart.
+        An activation of the user's own is an operation of its own, for the layer of that name.
         """
+        if isinstance(activation, CustomActivation):
+            if kind == "dense":
+                x = self.operation(kind, x, width, activations.linear(), weight, bias)
+            return self.foreign(activation.call(name), x, width, {})
         y = self.slot(width)
         z = self.slot(width) if kind == "dense" and activation.reads_input else y
         self.operations.append(
@@ -196,9 +203,28 @@ class Program:
                 alone = [slot for slot, *_ in operation["branches"] if readers[slot] == 1 and slot]
                 self.shared_slopes |= dict.fromkeys(alone[:1], operation["y"])
 
+    def foreign(self, call: Any, x: int, width: int, parameters: dict[str, Parameter]) -> int:
+        """Add an operation of the user's own that reads slot x, and return the slot that it writes.
+
+        Parameters
+        ----------
+        call : object
+            As `cnet._core.foreign.Foreign` takes it.
+        parameters : dict
+            Its parameters, by the names that it knows them by.
+        """
+        first = next(iter(parameters.values()), None)
+        y = self.operation("foreign", x, width, activations.linear(), first)
+        self.operations[-1] |= {
+            "activation": "custom",  # whose outputs may be anything
+            "call": call,
+            "places": {name: (p.offset, p.shape) for name, p in parameters.items()},
+        }
+        return y
+
     def random_operation(self, kind: str, x: int, width: int, setting: float) -> int:
         """Add an operation of csrc/noise.h, with its rate or deviation, as `operation` does."""
-        y = self.operation(kind, x, width, activations.get(None))
+        y = self.operation(kind, x, width, activations.linear())
         self.operations[-1]["alpha"] = setting
         self.random = True
         return y

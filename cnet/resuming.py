@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from cnet.arrays import Array
+from cnet.classes import classes_of
 from cnet.context import FitContext
 from cnet.diagnosis import diagnose_parameters
 from cnet.errors import FileFormatError, check_integer
@@ -165,7 +166,7 @@ class Saved(NamedTuple):
             fill(net, self.config, self.arrays)
             described = self.config["compiled"]["optimizer"]
             if described != self.run["fixed"]["optimizer"]:  # `net.learning_rate` was written
-                net.learning_rate = rebuild(described).learning_rate
+                net.learning_rate = rebuild(described, classes_of(net)).learning_rate
                 fill(net, self.config, self.arrays)
         except _FAULTS as error:
             raise FileFormatError(f"{self.path} does not describe a run: {error}") from error

@@ -14,6 +14,7 @@ import numpy as np
 
 from cnet import (
     blocks,
+    classes,
     initializers,
     layers,
     losses,
@@ -26,6 +27,7 @@ from cnet import (
 )
 from cnet.activations import ActivationFunction
 from cnet.arrays import Array
+from cnet.classes import Classes
 from cnet.description import Description
 from cnet.errors import FileFormatError, check_integer
 from cnet.history import History
@@ -65,6 +67,11 @@ def describe(value: Any) -> Any:
         value = Lost(per=value.per)  # the user's own code is never read from a file
     if isinstance(value, Description):
         fields = {name: describe(getattr(value, name)) for name in value.fields}
+        own = classes.kind_of(value)
+        if own is not None:
+            for name, field in fields.items():
+                classes.check_plain(value, name, field)
+            return {"kind": own} | fields
         return {"kind": _SCHEDULES.get(type(value), type(value).__name__)} | fields
     if isinstance(value, (tuple, list)):
         return [describe(item) for item in value]
@@ -78,17 +85,18 @@ def is_readable(metric: str | measures.Score) -> bool:
     return isinstance(metric, str) or not own
 
 
-def rebuild(value: Any) -> Any:
+def rebuild(value: Any, own: Classes) -> Any:
     if isinstance(value, list):
-        return [rebuild(item) for item in value]
+        return [rebuild(item, own) for item in value]
     if not isinstance(value, dict):
         return value
     fields = dict(value)
     kind = fields.pop("kind")
-    if kind not in _DESCRIPTIONS:
+    cls = own.get(kind.removeprefix(classes.PREFIX)) if kind.startswith(classes.PREFIX) else None
+    cls = cls or _DESCRIPTIONS.get(kind)
+    if cls is None:
         raise FileFormatError(f"{kind!r} is not known to this version of cnet")
-    cls = _DESCRIPTIONS[kind]
-    made = {name: rebuild(field) for name, field in fields.items()}
+    made = {name: rebuild(field, own) for name, field in fields.items()}
     if kind == "Dense" and made.get("bias_initializer") is None:
         made["bias_initializer"] = "zeros"
     return cls(**made)
@@ -101,8 +109,11 @@ def state_of(net: Sequential) -> tuple[dict[str, Any], dict[str, Array]]:
     ------
     NotBuiltError
         Before `build`.
+    TypeError, ValueError
+        For parts of the user's own that cannot be described.
     """
     built = net.built
+    classes.classes_of(net)
     config: dict[str, Any] = {
         "version": FORMAT,
         "dtype": net.dtype,
@@ -130,9 +141,9 @@ def state_of(net: Sequential) -> tuple[dict[str, Any], dict[str, Array]]:
 
 
 def restore(
-    config: dict[str, Any], arrays: dict[str, Array], make: type[Sequential]
+    config: dict[str, Any], arrays: dict[str, Array], make: type[Sequential], own: Classes
 ) -> Sequential:
-    """Make the network that `state_of` described, by its class.
+    """Make the network that `state_of` described, by its class and those of the user's own parts.
 
     Raises
     ------
@@ -141,7 +152,7 @@ def restore(
     """
     check_format(config)
     net = make(
-        [rebuild(layer) for layer in config["layers"]],
+        [rebuild(layer, own) for layer in config["layers"]],
         seed=config["seed"],
         dtype=config["dtype"],
         scale=config["scale"],
@@ -155,9 +166,9 @@ def restore(
     compiled = config.get("compiled")
     if compiled is not None:
         net.compile(
-            rebuild(compiled["optimizer"]),
-            rebuild(compiled["loss"]),
-            [rebuild(metric) for metric in compiled["metrics"]],
+            rebuild(compiled["optimizer"], own),
+            rebuild(compiled["loss"], own),
+            [rebuild(metric, own) for metric in compiled["metrics"]],
         )
     fill(net, config, arrays)
     return net
@@ -234,13 +245,18 @@ def reduce(net: Sequential) -> tuple[Any, tuple[Any, ...]]:
     if net.is_compiled:
         config["compiled"]["metrics"] = list(net.compiled.metrics)  # functions too
     copies = {name: array.copy() for name, array in arrays.items()}
-    return _unpickle, (type(net), config, copies, copy.deepcopy(net.history))
+    own = classes.classes_of(net)
+    return _unpickle, (type(net), config, copies, copy.deepcopy(net.history), own)
 
 
 def _unpickle(
-    make: type[Sequential], config: dict[str, Any], arrays: dict[str, Array], history: History
+    make: type[Sequential],
+    config: dict[str, Any],
+    arrays: dict[str, Array],
+    history: History,
+    own: Classes,
 ) -> Sequential:
-    net = restore(config, arrays, make)
+    net = restore(config, arrays, make, own)
     net.history = history
     return net
 

@@ -124,6 +124,12 @@ def check_augment(net: Sequential, augment: Any) -> tuple[_augment.Augmentation,
                 f"{type(item).__name__} mixes targets, but loss {loss!r} takes -1 and 1 only; use "
                 "binary_crossentropy with targets 0 and 1"
             )
+        own = net.compiled.loss.call(net.built.outputs)
+        if item.mixes and own is not None and own.takes_labels:
+            raise ValueError(
+                f"{type(item).__name__} mixes targets, but loss {loss!r} is one of your own that "
+                "takes class indices; use one-hot targets and a loss that takes them"
+            )
     return checked
 
 
@@ -164,6 +170,7 @@ def batches(
         rule,
         threads,
         augmenter,
+        loss.call(net.built.outputs),
     )
     if not any(isinstance(metric, _metrics.Score) for metric in resolve_metrics(net)):
         return Batches(*arguments)

@@ -84,10 +84,20 @@ typedef struct cnet_branch {
     size_t slot, width;
     int needs_dx, adds_dx; /* as an operation's */
 } cnet_branch;
+struct cnet_op;
+struct cnet_run;
+
+/* An operation that is no row of layers.h but somebody else's: its functions, and what they know
+ * of. They say in `failure` of the run that they could not do it. */
+typedef struct cnet_foreign {
+    void (*forward)(const struct cnet_op *op, const struct cnet_run *run);
+    void (*backward)(const struct cnet_op *op, const struct cnet_run *run);
+    void *self;
+} cnet_foreign;
 
 /* One operation of a network's program. Immutable once built, so that threads may share it. */
 typedef struct cnet_op {
-    int kind;       /* CNET_LAYER_... */
+    int kind;       /* CNET_LAYER_..., unless it is foreign */
     int activation; /* CNET_ACT_... */
     double alpha;   /* the activation's parameter; the rate or deviation of what noise.h has */
     size_t inputs, outputs;
@@ -102,6 +112,7 @@ typedef struct cnet_op {
     double epsilon, momentum; /* of a normalisation, see norms.h */
     const cnet_branch *branches; /* what a merge reads, x among them; NULL for other kinds */
     size_t branch_count;
+    const cnet_foreign *foreign; /* NULL: the kernels' own, of that kind */
 } cnet_op;
 #define CNET_NONE SIZE_MAX
 
@@ -157,6 +168,8 @@ typedef struct cnet_run {
     int input_slope;   /* the gradient of the data is wanted as well */
     uint64_t seed, step; /* that random numbers are a function of */
     size_t first_row;    /* the place of these rows in their batch */
+    void *owner;         /* for foreign operations: whose memory the slots are */
+    void *failure;       /* what went wrong in one of them, NULL while nothing has */
 } cnet_run;
 
 /* ---- one dtype of one instruction set -------------------------------------------------------- */

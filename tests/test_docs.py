@@ -75,7 +75,7 @@ def test_first_network(tmp_path, monkeypatch, capsys):
 
 
 def test_backpropagation_by_hand(tmp_path, monkeypatch, capsys):
-    (block,) = (b for b in BLOCKS if "backward" in b)
+    (block,) = (b for b in BLOCKS if "net.backward" in b)
     names = run(block, tmp_path, monkeypatch)
     assert names["loss"](names["net"].predict(names["x"]), names["y"]) < 0.05
     assert (names["net"].predict(names["x"])[:, 0] > 0.5).tolist() == [False, True, True, False]
@@ -83,8 +83,16 @@ def test_backpropagation_by_hand(tmp_path, monkeypatch, capsys):
     assert "(2, 8)" in capsys.readouterr().out
 
 
+def test_parts_of_your_own(tmp_path, monkeypatch, capsys):
+    (block,) = (b for b in BLOCKS if "custom" in b)
+    names = run(block, tmp_path, monkeypatch)
+    assert names["net"].evaluate(names["x"], names["y"])["accuracy"] > 0.95
+    assert "largest relative error" in capsys.readouterr().out
+    assert sorted(names_of("Parts of your own")) == sorted(cnet.custom.__all__)
+
+
 def test_every_block_of_the_readme_is_run():
-    assert len(BLOCKS) == 2
+    assert len(BLOCKS) == 3
 
 
 def test_layers():

@@ -20,15 +20,15 @@ if not (ROOT / "csrc").is_dir():
 MODULES = [
     "version", "arrays", "description", "errors", "files", "threads", "activations", "initializers",
     "regularizers", "program", "layers", "noise", "norms", "blocks", "losses", "rates", "schedules",
-    "optimizers", "data", "augmentation", "warps", "augment",
+    "optimizers", "calls", "custom", "classes", "data", "augmentation", "warps", "augment",
     "deviations", "scores", "measures", "metrics", "datasets", "assembly",
     "summary", "history", "state", "progress", "context", "hooks", "diagnosis", "measured",
     "fingerprints", "resuming", "checkpoints", "logs", "callbacks", "training", "shards", "streams",
-    "fitting", "assembled", "model", "range_test", "io", "info", "demo", "__main__",
+    "fitting", "assembled", "model", "differences", "range_test", "io", "info", "demo", "__main__",
 ]  # fmt: skip
 CORE = [
     "csrc", "kernels", "activations", "sources", "losses", "optimizers", "dense", "noise",
-    "workspace", "augment", "inference", "network", "rules", "training",
+    "workspace", "augment", "foreign", "inference", "network", "rules", "training",
 ]  # fmt: skip
 # What may be imported besides, when the package is: Python's own modules and NumPy.
 HEAVY = ("scipy_openblas32", "matplotlib", "pandas", "polars", "torch", "json", "dataclasses")

@@ -42,6 +42,7 @@ cdef extern from "cnet.h" nogil:
         size_t width
         int needs_dx
         int adds_dx
+    ctypedef struct cnet_foreign
 
     ctypedef struct cnet_op:
         int kind
@@ -64,6 +65,7 @@ cdef extern from "cnet.h" nogil:
         double momentum
         const cnet_branch *branches
         size_t branch_count
+        const cnet_foreign *foreign
 
     ctypedef struct cnet_run:
         size_t rows
@@ -82,8 +84,15 @@ cdef extern from "cnet.h" nogil:
         uint64_t seed
         uint64_t step
         size_t first_row
+        void *owner
+        void *failure
 
     ctypedef void (*cnet_forward)(const cnet_op *, const cnet_run *) noexcept nogil
+
+    ctypedef struct cnet_foreign:
+        cnet_forward forward
+        cnet_forward backward
+        void *self
 
     ctypedef struct cnet_place:
         size_t offset

@@ -19,5 +19,7 @@ cdef struct Inference:
     void *buffers[MOST_LANES]
 
 
+# Where to write n rows of outputs, once it is sure that they fit there.
+cdef void *result_at(object out, Py_ssize_t n, Py_ssize_t columns, object dtype) except NULL
 # Does all chunks of a job on so many lanes, and looks now and then whether Ctrl-C was pressed.
 cdef int infer(Inference *job, int lanes, Py_ssize_t chunks) except -1

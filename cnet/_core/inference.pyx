@@ -1,8 +1,12 @@
 """A prediction in chunks of rows, dealt out to the threads."""
 
+from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
+)
 from cpython.exc cimport PyErr_CheckSignals
 
 from cnet._core.csrc cimport cnet_run
+from cnet._core.foreign cimport forward_op, take_failure
 from cnet._core.kernels cimport pool_run
 from cnet._core.sources cimport in_place
 
@@ -28,17 +32,46 @@ cdef void infer_part(const void *context, size_t part, int lane, void *scratch) 
         job.kernels.gather(job.source, NULL, first, run.rows, run.value[0])
     run.value[job.output_slot] = to
     for i in range(job.op_count):
-        job.kernels.forward[job.ops[i].kind](&job.ops[i], run)
+        forward_op(job.kernels, &job.ops[i], run)
     run.value[job.output_slot] = last
 
 
 cdef int infer(Inference *job, int lanes, Py_ssize_t chunks) except -1:
     cdef Py_ssize_t done = 0
+    cdef int lane
     while done < chunks:
         if done:
             PyErr_CheckSignals()
         job.done = done
         with nogil:
             pool_run(lanes, min(SIGNAL_CHUNKS * lanes, chunks - done), infer_part, job)
+        error = None
+        for lane in range(lanes):
+            error = take_failure(job.runs[lane]) or error
+        if error is not None:
+            raise error
         done += SIGNAL_CHUNKS * lanes
     return 0
+
+
+cdef void *result_at(object out, Py_ssize_t n, Py_ssize_t columns, object dtype) except NULL:
+    cdef Py_buffer view
+    cdef bint fits
+    cdef void *to
+    try:
+        PyObject_GetBuffer(out, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | PyBUF_WRITABLE)
+    except (BufferError, ValueError, TypeError):
+        fits, to = False, NULL
+    else:
+        fits = (view.ndim == 2 and view.shape[0] == n and view.shape[1] == columns
+                and view.format[0] == (c"f" if dtype.itemsize == 4 else c"d")
+                and view.format[1] == 0)
+        to = view.buf
+        PyBuffer_Release(&view)
+    if not fits:
+        got = f"{getattr(out, 'dtype', type(out).__name__)} of shape {getattr(out, 'shape', '?')}"
+        raise ValueError(
+            f"out must be a writable, C-contiguous array of {dtype} and shape {(n, columns)}; "
+            f"got {got}"
+        )
+    return to

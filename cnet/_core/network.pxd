@@ -39,6 +39,7 @@ cdef class Network:
     cdef Penalty *penalties
     cdef int penalty_count
     cdef Workspace tape
+    cdef list foreign
 
     cdef int set_op(self, cnet_op *op, dict operation) except -1
     cdef int set_branches(self, cnet_op *op, branches) except -1

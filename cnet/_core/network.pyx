@@ -9,8 +9,7 @@ built.
 import numpy as np
 
 from cpython.buffer cimport (
-    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release,
-    PyObject_GetBuffer,
+    PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer,
 )
 from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
@@ -20,7 +19,8 @@ from cnet._core.csrc cimport (
     CNET_F32, CNET_F64, CNET_LAYER_batch_normalization, CNET_LAYER_dense, CNET_NONE, cnet_branch,
     cnet_kernels, cnet_op, cnet_run, cnet_source,
 )
-from cnet._core.inference cimport MOST_LANES, Inference, infer
+from cnet._core.foreign cimport Foreign, backward_op, foreign_of, forward_op, raise_failure
+from cnet._core.inference cimport MOST_LANES, Inference, infer, result_at
 from cnet._core.kernels cimport kernels_of, load_blas
 from cnet._core.kernels import LAYERS
 from cnet._core.sources cimport Source, fill
@@ -43,7 +43,8 @@ cdef class Network:
         weight, bias (offsets in elements into the parameters, or None), needs_dx (bool: parameters
         come before), adds_dx (bool: x has a later reader), linked (bool: merged into the loss),
         stream (of its random numbers), for a normalisation mean, variance (offsets into the
-        buffers), epsilon, momentum, and for a merge branches: (slot, needs_dx, adds_dx) of each.
+        buffers), epsilon, momentum, for a merge branches: (slot, needs_dx, adds_dx) of each, and
+        for one of the user's own call and places, see `cnet._core.foreign.foreign_of`.
     size, seed : int
         Elements of the parameters, all offsets included; what random layers draw from.
     penalties : sequence of (offset, size, l1, l2)
@@ -85,6 +86,7 @@ cdef class Network:
         self.gradients_at = <char *>self.parameters_at + size * self.itemsize
         self.buffers = aligned_zeros(buffer_size * self.itemsize).view(self.numpy_dtype)
         self.buffers_at = address(self.buffers)
+        self.foreign = []
         for i, operation in enumerate(operations):
             self.set_op(&self.ops[i], operation)
         self.inputs = self.widths[0]
@@ -110,8 +112,15 @@ cdef class Network:
         free(self.penalties)
 
     cdef int set_op(self, cnet_op *op, dict operation) except -1:
-        op.kind = LAYERS.index(operation["kind"])
-        op.activation = activations.find(operation["activation"])
+        cdef Foreign foreign
+        if "call" in operation:
+            op.kind = -1
+            foreign = foreign_of(operation, self.parameters, self.gradients)
+            self.foreign.append(foreign)
+            op.foreign = &foreign.functions
+        else:
+            op.kind = LAYERS.index(operation["kind"])
+            op.activation = activations.find(operation["activation"])
         op.alpha = operation["alpha"]
         op.x, op.y, op.z = operation["x"], operation["y"], operation["z"]
         op.inputs, op.outputs = self.widths[op.x], self.widths[op.y]
@@ -151,7 +160,7 @@ cdef class Network:
     cdef void forward_ops(self, const cnet_run *run) noexcept nogil:
         cdef int i
         for i in range(self.op_count):
-            self.kernels.forward[self.ops[i].kind](&self.ops[i], run)
+            forward_op(self.kernels, &self.ops[i], run)
 
     cdef void backward_ops(self, const cnet_run *run) noexcept nogil:
         cdef const cnet_op *op
@@ -160,11 +169,11 @@ cdef class Network:
         for i in range(self.op_count - 1, -1, -1):
             op = &self.ops[i]
             if not op.adds_dx or op.kind == CNET_LAYER_dense:
-                self.kernels.backward[op.kind](op, run)
+                backward_op(self.kernels, op, run)
                 continue
             dx = run.slope[op.x]
             run.slope[op.x] = run.spare
-            self.kernels.backward[op.kind](op, run)
+            backward_op(self.kernels, op, run)
             run.slope[op.x] = dx
             if op.needs_dx or run.input_slope:
                 self.kernels.accumulate(run.rows * op.inputs, run.spare, dx, run.threads)
@@ -280,27 +289,7 @@ cdef class Network:
 
     cdef void *address_of_result(self, object out, Py_ssize_t n) except NULL:
         """Where to write n rows of outputs, once it is sure that they fit there."""
-        cdef Py_buffer view
-        cdef bint fits
-        cdef void *to
-        try:
-            PyObject_GetBuffer(out, &view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | PyBUF_WRITABLE)
-        except (BufferError, ValueError, TypeError):
-            fits, to = False, NULL
-        else:
-            fits = (view.ndim == 2 and view.shape[0] == n and view.shape[1] == self.outputs
-                    and view.format[0] == (c"f" if self.dtype == CNET_F32 else c"d")
-                    and view.format[1] == 0)
-            to = view.buf
-            PyBuffer_Release(&view)
-        if not fits:
-            got = (f"{getattr(out, 'dtype', type(out).__name__)} of shape "
-                   f"{getattr(out, 'shape', '?')}")
-            raise ValueError(
-                f"out must be a writable, C-contiguous array of {self.numpy_dtype} and shape "
-                f"{(n, self.outputs)}; got {got}"
-            )
-        return to
+        return result_at(out, n, self.outputs, self.numpy_dtype)
 
     # ---- forward and backward by hand --------------------------------------------------------------
 
@@ -350,6 +339,7 @@ cdef class Network:
             self.kernels.gather(&x.rows, NULL, 0, n, run.value[0])
             self.forward_ops(run)
             self.kernels.gather(&outputs, NULL, 0, n, to)
+        raise_failure(run)
         if training:
             self.absorb_statistics(run)
         self.tape = tape
@@ -390,10 +380,14 @@ cdef class Network:
         cdef char *to = <char *>address(out)
         cdef void *dx = run.slope[0]
         run.fresh, run.threads = 0, threads
+        before = self.gradients.copy() if self.foreign else None
         with nogil:
             self.kernels.gather(&dy.rows, NULL, 0, run.rows, run.slope[self.output_slot])
             run.slope[0] = to
             self.backward_ops(run)
             run.slope[0] = dx
         self.tape = tape
+        if run.failure != NULL:
+            self.gradients[:] = before
+            raise_failure(run)
         return out

@@ -16,7 +16,12 @@ cdef class Rule:
     cdef Py_ssize_t place_count
     cdef readonly double norm
     cdef void *state_at[3]
+    cdef object own
+    cdef object failure
 
     cdef void enter(self, int threads) noexcept nogil
     cdef void leave(self, int threads) noexcept nogil
-    cdef void step(self, int threads) noexcept nogil
+    # False if a rule of the user's own has failed: then nothing is changed.
+    cdef bint step(self, int threads) noexcept nogil
+    cdef bint own_step(self) noexcept nogil
+    cdef int raise_failure(self) except -1

@@ -15,6 +15,7 @@ class Rule:
         fill: float = 0.0,
         places: Sequence[tuple[int, int]] | None = None,
         clip: tuple[str, float] = ("nothing", 0.0),
+        own: Any = None,
     ) -> Rule: ...
     @property
     def name(self) -> str: ...

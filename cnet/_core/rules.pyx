@@ -28,7 +28,7 @@ cdef class Rule:
     ----------
     network : Network
     name : str
-        A name of `cnet._core.kernels.OPTIMIZERS`.
+        A name of `cnet._core.kernels.OPTIMIZERS`; any other for a rule of the user's own.
     settings : (7,) float64 array
         See csrc/optimizers.h. May be written between steps, such as the learning rate in [0].
     fill : float
@@ -39,6 +39,9 @@ cdef class Rule:
     clip : (by, limit)
         Cut gradients by "value" (to +-limit), by the "norm" of each parameter's or by the
         "global_norm" of all (multiplied by limit / norm where that is below 1).
+    own : object, optional
+        That rule: has states (arrays per parameter) and call(parameters, gradients, states,
+        settings, step, frozen) -> norm, which changes nothing if it raises an error.
 
     Attributes
     ----------
@@ -56,7 +59,7 @@ cdef class Rule:
     """
 
     def __cinit__(self, Network network not None, str name, settings, double fill=0.0,
-                  places=None, clip=("nothing", 0.0)):
+                  places=None, clip=("nothing", 0.0), own=None):
         cdef int i
         cdef Py_ssize_t count, end = 0
         self.network = network
@@ -75,17 +78,19 @@ cdef class Rule:
         for i, (offset, size) in enumerate(places):
             self.places[i] = cnet_place(offset, size, False)
         self.name = name
-        self.which = optimizers.find(name)
+        self.own = own
+        self.which = optimizers.find(name) if own is None else -1
         self.settings = np.array(settings, np.float64)
         if self.settings.shape != (CNET_SETTINGS,):
             raise ValueError(f"settings has shape {self.settings.shape}, expected {(CNET_SETTINGS,)}")
         self.running = np.array([0.0, 1.0, 1.0])
         self.settings_at = <double *>address(self.settings)
         self.running_at = <double *>address(self.running)
-        count, size = OPTIMIZERS[name], network.parameters.size
+        count = OPTIMIZERS[name] if own is None else own.states
+        size = network.parameters.size
         flat = aligned_zeros(count * size * network.itemsize).view(network.parameters.dtype)
         self.states = flat.reshape(count, size)
-        for i in range(count):
+        for i in range(count if own is None else 0):
             self.state_at[i] = <char *>address(flat) + i * <Py_ssize_t>size * network.itemsize
         if fill and count:
             self.states[0] = fill
@@ -119,12 +124,34 @@ cdef class Rule:
     def __exit__(self, *error):
         self.leave(1)
 
-    cdef void step(self, int threads) noexcept nogil:
+    cdef bint step(self, int threads) noexcept nogil:
         cdef double h[CNET_HYPER]
+        if self.which < 0:
+            return self.own_step()
         prepare(self.which, self.settings_at, self.running_at, h)
         self.norm = update(self.network.kernels, self.which, &self.clip, h, self.place_count,
                            self.places, self.network.gradients_at, self.network.parameters_at,
                            self.state_at, threads)
+        return True
+
+    cdef bint own_step(self) noexcept nogil:
+        cdef int i
+        with gil:
+            try:
+                frozen = [bool(self.places[i].frozen) for i in range(self.place_count)]
+                self.norm = self.own(self.network.parameters, self.network.gradients, self.states,
+                                     self.settings, int(self.running[0]) + 1, frozen)
+                self.running[0] += 1
+            except BaseException as error:
+                self.failure = error
+                return False
+        return True
+
+    cdef int raise_failure(self) except -1:
+        if self.failure is None:
+            return 0
+        error, self.failure = self.failure, None
+        raise error
 
     def apply(self, int threads=1):
         """One step from the network's gradients."""
@@ -132,3 +159,4 @@ cdef class Rule:
             self.enter(threads)
             self.step(threads)
             self.leave(threads)
+        self.raise_failure()

@@ -4,6 +4,8 @@ import numpy as np
 
 from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport int64_t
+from libc.string cimport memcpy
 
 from cnet._core.csrc cimport cnet_source
 from cnet._core.kernels cimport first_nonfinite
@@ -125,3 +127,18 @@ cdef class Source:
             done += part.rows
             PyErr_CheckSignals()
         return None
+
+
+cdef void take_indices(const int64_t *indices, const int64_t *order, size_t first, size_t n,
+                       int64_t *out) noexcept nogil:
+    cdef size_t i
+    for i in range(n):
+        out[i] = indices[order[first + i] if order != NULL else first + i]
+
+
+cdef void put_rows(const char *rows, size_t size, const int64_t *order, size_t first, size_t n,
+                   char *out) noexcept nogil:
+    cdef size_t i, row
+    for i in range(n):
+        row = <size_t>order[first + i] if order != NULL else first + i
+        memcpy(out + row * size, rows + i * size, size)

@@ -26,6 +26,7 @@ class Batches:
         rule: Rule | None = None,
         threads: int = 1,
         augmenter: Augmenter | None = None,
+        own_loss: Any = None,
         outputs: NDArray[Any] | None = None,
     ) -> Batches: ...
     @property

@@ -6,18 +6,18 @@ can look after signals, progress and callbacks in between.
 
 import numpy as np
 
-from libc.math cimport isfinite
+from libc.math cimport NAN, isfinite
 from libc.stdint cimport int64_t, uint64_t
-from libc.string cimport memcpy
 
 from cnet._core cimport losses
 from cnet._core.augment cimport Augmenter
 from cnet._core.csrc cimport cnet_kernels, cnet_loss, cnet_run
+from cnet._core.foreign cimport ForeignLoss, raise_failure
 from cnet._core.kernels cimport expect_shape
 from cnet._core.kernels import LOSSES, METRICS
 from cnet._core.network cimport Network
 from cnet._core.rules cimport Rule
-from cnet._core.sources cimport Source, expect_indices, in_place
+from cnet._core.sources cimport Source, expect_indices, in_place, put_rows, take_indices
 from cnet._core.workspace cimport Workspace, address, aligned_zeros
 
 cdef tuple METRIC_NAMES = tuple(METRICS)
@@ -37,7 +37,7 @@ cdef class Batches:
     weights : Source of (N, 1), optional
     batch_size : int
     loss : str
-        A name of `cnet._core.kernels.LOSSES`.
+        A name of `cnet._core.kernels.LOSSES`; any other where own_loss has a `ForeignLoss`'s call.
     parameter, smoothing : float
         The loss's settings.
     mean_over_columns : bool
@@ -91,9 +91,7 @@ cdef class Batches:
     cdef object outputs
     cdef char *outputs_at
     cdef str target_kind
-    cdef object order
-    cdef object metric_ids
-    cdef object target_buffer
+    cdef object order, metric_ids, target_buffer
     cdef const int64_t *labels_at
     cdef const int64_t *order_at
     cdef int *metric_ids_at
@@ -101,6 +99,7 @@ cdef class Batches:
     cdef char *target_at
     cdef char *weight_at
     cdef cnet_loss loss
+    cdef ForeignLoss own_loss
     cdef bint mean_over_columns
     cdef bint whole
     cdef size_t columns
@@ -119,20 +118,23 @@ cdef class Batches:
     def __cinit__(self, Network network not None, Source x not None, targets, Source weights,
                   size_t batch_size, str loss, double parameter, double smoothing,
                   bint mean_over_columns, bint merged, metrics=(), Rule rule=None, int threads=1,
-                  Augmenter augmenter=None, outputs=None):
+                  Augmenter augmenter=None, own_loss=None, outputs=None):
         self.network, self.rule, self.augmenter = network, rule, augmenter
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be positive")
-        self.loss = cnet_loss(losses.find(loss), parameter, smoothing)
-        self.target_kind = LOSSES[loss]
-        self.columns = {"LABELS": 1, "HALF": network.outputs // 2, "MATRIX": network.outputs}[self.target_kind]
+        if own_loss is None:
+            self.loss = cnet_loss(losses.find(loss), parameter, smoothing)
+            self.target_kind = LOSSES[loss]
+            self.columns = {"LABELS": 1, "HALF": network.outputs // 2, "MATRIX": network.outputs}[self.target_kind]
+        else:
+            self.own_loss = ForeignLoss(own_loss, network.numpy_dtype)
+            self.target_kind, self.columns = own_loss.target_kind, own_loss.columns
         self.mean_over_columns = mean_over_columns
         # The root in rmse is over the whole batch, and so are the statistics of a normalisation that
         # is trained: neither can be put together from pieces.
         self.whole = loss == "rmse" or (rule is not None and network.needs_whole_batch)
         self.bind(x, targets, weights, batch_size, outputs)
-        self.work.run.merged = merged
-        self.work.run.threads = threads
+        self.work.run.merged, self.work.run.threads = merged, threads
         self.metric_count = len(metrics)
         for metric in metrics:
             if METRICS.get(metric) != self.target_kind:
@@ -194,6 +196,8 @@ cdef class Batches:
         if before:
             work.run.merged, work.run.threads = self.work.run.merged, self.work.run.threads
         self.work, self.target_buffer, self.piece = work, buffer, piece
+        if self.own_loss is not None:
+            self.own_loss.memory = buffer
         self.target_at = <char *>address(buffer)
         self.weight_at = self.target_at + piece * self.columns * max(item, 8)
         return 0
@@ -273,7 +277,7 @@ cdef class Batches:
         -------
         bool
             False if a loss was not finite: that batch has changed no parameter, and is
-            the one at `position`.
+            the one at `position`. So it is if a part of the user's own has raised an error.
         """
         cdef bint good = True
         cdef Py_ssize_t i
@@ -294,6 +298,10 @@ cdef class Batches:
                     break
             if self.rule is not None:
                 self.rule.leave(self.work.run.threads)
+        if not good:
+            raise_failure(&self.work.run)
+            if self.rule is not None:
+                self.rule.raise_failure()
         return good
 
     cdef bint batch(self) noexcept nogil:
@@ -321,8 +329,9 @@ cdef class Batches:
             if not isfinite(value):
                 self.last_loss = value
                 return False
+            if not self.rule.step(self.work.run.threads):
+                return False
             self.network.absorb_statistics(&self.work.run)
-            self.rule.step(self.work.run.threads)
             self.norm_sum += self.rule.norm
         self.position += rows
         self.rows_done += rows
@@ -353,9 +362,7 @@ cdef class Batches:
             self.augmenter.mix_targets(NULL if self.targets is None else &self.targets.rows,
                                        self.labels_at, self.columns, self.target_at)
         elif self.labels_at != NULL:
-            for i in range(n):
-                (<int64_t *>self.target_at)[i] = self.labels_at[
-                    self.order_at[first + i] if self.order_at != NULL else first + i]
+            take_indices(self.labels_at, self.order_at, first, n, <int64_t *>self.target_at)
         else:
             kernels.gather(&self.targets.rows, self.order_at, first, n, self.target_at)
         if self.weights is not None:
@@ -363,12 +370,15 @@ cdef class Batches:
             kernels.gather(&self.weights.rows, self.order_at, first, n, weight)
         self.network.forward_ops(run)
         y = run.value[out]
-        if self.rule is not None:
-            dy = run.slope[out]
-        value = kernels.loss[self.loss.kind](&self.loss, n, self.network.outputs, y, self.target_at,
-                                                 weight, scale, dy)
-        if not isfinite(value):
-            return value
+        dy = run.slope[out] if self.rule is not None else NULL
+        if self.own_loss is not None:
+            value = self.own_loss.value(run, self.network.outputs, self.columns, y, self.target_at,
+                                        weight, scale, dy)
+        else:
+            value = kernels.loss[self.loss.kind](&self.loss, n, self.network.outputs, y,
+                                                 self.target_at, weight, scale, dy)
+        if run.failure != NULL or not isfinite(value):
+            return NAN if run.failure != NULL else value
         if self.rule is not None:
             self.network.backward_ops(run)
         if self.metric_count or self.outputs_at != NULL:
@@ -377,24 +387,12 @@ cdef class Batches:
                 kernels.metric[self.metric_ids_at[i]](n, self.network.outputs, y, self.target_at,
                                                           weight, self.metric_sums_at + 2 * i)
             if self.outputs_at != NULL:
-                self.keep_outputs(first, n, <const char *>y)
-        return value
-
-    cdef void keep_outputs(self, size_t first, size_t n, const char *y) noexcept nogil:
-        cdef size_t size = self.network.outputs * self.network.itemsize, i, row
-        for i in range(n):
-            row = first + i if self.order_at == NULL else <size_t>self.order_at[first + i]
-            memcpy(self.outputs_at + row * size, y + i * size, size)
+                put_rows(<const char *>y, self.network.outputs * self.network.itemsize,
+                         self.order_at, first, n, self.outputs_at)
+        return NAN if run.failure != NULL else value
 
     def first_nonfinite_slot(self):
         """(slot, row of the batch) of the first value of the last batch that is not finite, or None."""
-        cdef size_t at, n
-        cdef int slot
-        for slot in range(len(self.network.widths)):
-            if slot in self.network.single_slots:
-                continue  # statistics of columns, which are not finite where a row's value is not
-            n = self.work.run.rows * <size_t>self.network.widths[slot]
-            at = self.network.kernels.first_nonfinite(n, self.work.run.value[slot])
-            if at < n:
-                return slot, self.piece_begin + at // <size_t>self.network.widths[slot]
-        return None
+        found = self.work.first_nonfinite(self.network.kernels, self.network.widths,
+                                          self.network.single_slots)
+        return None if found is None else (found[0], self.piece_begin + found[1])

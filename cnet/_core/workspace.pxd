@@ -1,4 +1,4 @@
-from cnet._core.csrc cimport cnet_run
+from cnet._core.csrc cimport cnet_kernels, cnet_run
 
 
 cdef class Workspace:
@@ -6,6 +6,8 @@ cdef class Workspace:
     cdef readonly Py_ssize_t capacity
     cdef object memory
     cdef void *input_buffer
+
+    cdef object first_nonfinite(self, const cnet_kernels *kernels, tuple widths, frozenset single)
 
 
 # A NumPy array of n zero bytes whose first is 64-byte aligned, and its address.

@@ -4,7 +4,7 @@ import numpy as np
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 
-from cnet._core.csrc cimport CNET_SCRATCH_BYTES
+from cnet._core.csrc cimport CNET_SCRATCH_BYTES, cnet_kernels
 
 cdef size_t ALIGNMENT = 64
 
@@ -82,6 +82,7 @@ cdef class Workspace:
                 self.run.slope[i] = self.run.slope[<Py_ssize_t>shared[i]]
             self.run.spare = base + at
         self.input_buffer = self.run.value[0]
+        self.run.owner = <void *>self
         self.run.threads = 1
         self.run.training = training
 
@@ -89,3 +90,16 @@ cdef class Workspace:
     def nbytes(self):
         """Memory held, in bytes."""
         return self.memory.nbytes
+
+    cdef object first_nonfinite(self, const cnet_kernels *kernels, tuple widths, frozenset single):
+        """(slot, row) of the first value of the last pass that is not finite, or None."""
+        cdef size_t at, n
+        cdef int slot
+        for slot in range(len(widths)):
+            if slot in single:
+                continue  # statistics of columns, which are not finite where a row's value is not
+            n = self.run.rows * <size_t>widths[slot]
+            at = kernels.first_nonfinite(n, self.run.value[slot])
+            if at < n:
+                return slot, at // <size_t>widths[slot]
+        return None

@@ -20,6 +20,7 @@ PAGES = [
     ROOT / "CHANGELOG.md",
     ARCHITECTURE,
     ROOT / "docs" / "adding.md",
+    ROOT / "docs" / "depth.md",
     ROOT / "benchmarks" / "README.md",
 ]
 needs_sources = pytest.mark.skipif(

@@ -31,6 +31,7 @@ import numpy as np
 
 import cnet
 from cnet import resuming
+from cnet.files import TEMPORARY
 
 EPOCHS = 12
 OPTIMIZERS: list[Any] = [
@@ -40,7 +41,7 @@ OPTIMIZERS: list[Any] = [
 
 
 def network(number: int) -> cnet.Sequential:
-    """Return a network for a run; it has no seed where the checkpoint gives it."""
+    """Return the network of a run, whose number is its seed."""
     layers = [
         cnet.Dropout(0.1),
         cnet.Dense(24, "relu"),
@@ -135,7 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
     chance = random.Random(given.seed)
     expected: dict[int, tuple[str, float]] = {}
     kills = runs = files = 0
-    most = places = 0
+    most = places = torn = 0
     began = time.monotonic()
     work = Path(tempfile.mkdtemp(prefix="cnet-kills-"))
     try:
@@ -161,6 +162,7 @@ def main(arguments: list[str] | None = None) -> int:
                 for _, path in there:
                     resuming.read(path)
                 files += len(there)
+                torn += any((folder / "run").glob(f"{TEMPORARY}*"))
                 places += bool(there)
             if (folder / "result").read_text() != digest:
                 raise SystemExit(f"run {runs} ends in other bits after {again} kills")
@@ -170,8 +172,8 @@ def main(arguments: list[str] | None = None) -> int:
         shutil.rmtree(work, ignore_errors=True)
     print(
         f"{kills} kills of {runs} runs (up to {most} of one), {places} with a checkpoint to go on "
-        f"from; {files} files read, none of them damaged; every run ended in the bits of the "
-        f"undisturbed one; {time.monotonic() - began:.0f} s"
+        f"from, {torn} while one was being written; {files} files read, none of them damaged; "
+        f"every run ended in the bits of the undisturbed one; {time.monotonic() - began:.0f} s"
     )
     return 0
 

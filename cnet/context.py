@@ -15,6 +15,7 @@ from cnet.history import History
 if TYPE_CHECKING:
     from cnet.hooks import Callback
     from cnet.model import Sequential
+    from cnet.streams import Stream
 
 
 class FitContext:
@@ -46,7 +47,8 @@ class FitContext:
     # underway           whether an epoch has begun and is not recorded
     # told               the step after which callbacks were last called
     # whole              whether all of them have heard of all that was done
-    # work, callbacks    the batches of the run; all callbacks, as they were given
+    # work, stream       the batches of the run; where their rows come from, if not from arrays
+    # callbacks          all of them, as they were given
     # fixed, identity    what a run that continues this one must share; the name of the run
     __slots__ = (
         "before",
@@ -64,6 +66,7 @@ class FitContext:
         "resumed",
         "steps",
         "stopped",
+        "stream",
         "told",
         "underway",
         "whole",
@@ -80,6 +83,7 @@ class FitContext:
         history: History,
         callbacks: Sequence[Callback] = (),
         fixed: Mapping[str, Any] | None = None,
+        stream: Stream | None = None,
     ) -> None:
         self.network = network
         self.epochs = epochs
@@ -90,6 +94,7 @@ class FitContext:
         self.stopped = self.resumed = ""
         self.interrupted = self.failed = False
         self.work = work
+        self.stream = stream
         self.callbacks = tuple(callbacks)
         self.fixed = dict(fixed or {})
         self.identity = os.urandom(8).hex()
@@ -151,6 +156,7 @@ class FitContext:
             "underway": self.underway,
             "before": self.before,
             "told": self.told,
+            "steps": self.steps,
             "stopped": self.stopped,
             "seconds": time.perf_counter() - self.began if self.underway else 0.0,
         }
@@ -165,7 +171,8 @@ class FitContext:
         """
         numbers = [check_integer(name, state[name], 0) for name in ("epoch", "before", "told")]
         underway = check_flag("underway", state["underway"])
+        steps = None if state["steps"] is None else check_integer("steps", state["steps"], 1)
         began = time.perf_counter() - check_number("seconds", state["seconds"], 0)
         self.identity, self.stopped = str(state["identity"]), str(state["stopped"])
         self.epoch, self.before, self.told = numbers
-        self.underway, self.began = underway, began
+        self.underway, self.began, self.steps = underway, began, steps

@@ -28,6 +28,7 @@ def fixed_settings(
     for place, layer in enumerate(net.layers, 1):
         fixed[f"layer {place}"] = _without_first_values(describe(layer))
     fixed |= {name: _plain(getattr(net.compiled, name)) for name in net.compiled.fields}
+    fixed["augment"] = _plain(data.augment)
     # As it stands in the file, where its learning rate may have been replaced.
     fixed["optimizer"] = describe(net.compiled.optimizer)
     for what, part in (("", data), ("validation ", check)):

@@ -119,6 +119,7 @@ def fit(
             "validation_data must be (x, y) or (x, y, sample_weight), cnet.Shards or an iterable "
             f"of batches, got {got}"
         )
+    asked = size
     saved = None if resume is None else resuming.find(resume)
     with net.building_for(x if stream is None else stream.first_x()):
         if stream is not None:
@@ -142,15 +143,19 @@ def fit(
         hooks = check_callbacks(callbacks, training.figure_names(net, check is not None))
         fixed: dict[str, Any] = {}
         if resume is not None or any(callback.keeps_states for callback in hooks):
-            if stream is not None:
+            if stream is not None and stream.once:
                 raise ValueError(
-                    f"x is a {type(x).__name__}: Checkpoint and resume need rows that can be found "
-                    "again, so give arrays x and y (memory-mapped ones are not loaded)"
+                    f"x is a {type(x).__name__}, which can be gone through once: Checkpoint and "
+                    "resume need batches that come again; pass the function that makes it, or a "
+                    "list, cnet.Shards, arrays"
                 )
             fixed = {"batch_size": size, "shuffle": shuffle, "steps_per_epoch": steps_per_epoch}
+            if stream is not None:  # what a part has depends on the part
+                fixed |= {"batch_size": asked, "parts": stream.batches()}
             fixed["figures"] = training.figure_names(net, check is not None)
             rows = None if isinstance(check, streams.Stream) else check
-            fixed |= fixed_settings(net, data, rows)
+            sample = data if stream is None else stream.sample()._replace(augment=data.augment)
+            fixed |= fixed_settings(net, sample, rows)
         if saved is not None:
             saved.check(net, fixed, epochs, hooks)
             saved.fill(net)
@@ -226,7 +231,7 @@ class Run:
         self.slices = training.Slices()
         names = training.figure_names(net, check is not None)
         self.context = FitContext(
-            net, self.work, epochs, self.steps, names, self.history, callbacks, fixed
+            net, self.work, epochs, self.steps, names, self.history, callbacks, fixed, stream
         )
         self.hooks = Hooks(callbacks, self.context)
 
@@ -234,6 +239,7 @@ class Run:
         """Go to where a checkpoint is."""
         context = self.context
         saved.go_on(context, self.begin_order)
+        self.steps = context.steps
         done = float(context.epoch)
         if context.underway:
             done += context.batch / (self.steps or 1) - 1
@@ -300,7 +306,9 @@ class Run:
             Whether there is something to go on with: if not, the epoch ends.
         """
         if self.stream is not None:
+            self.context.whole = False
             more = self.stream.begin(self.work)
+            self.context.whole = True
             if self.stream.ended:
                 self.context.stop(self.stream.ended)
             return more

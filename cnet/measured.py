@@ -107,7 +107,6 @@ class Measured(Batches):
     def state(self) -> dict[str, Any]:
         """Return what `restore` takes: the outputs since `reset_sums`."""
         return {
-            "first": self._first,
             "running": self._outputs[self._running()],
             "before": list(self._joined()) if self._stretches else None,
         }
@@ -120,17 +119,17 @@ class Measured(Batches):
         ValueError
             For outputs that do not fit.
         """
-        first, running, before = state["first"], state["running"], state["before"]
-        count, width = self.position - first, self._outputs.shape[1]
-        if not 0 <= first <= self.position or running.shape != (count, width):
-            raise ValueError(f"outputs from row {first} on have shape {running.shape}")
+        running, before = state["running"], state["before"]
+        count, width = len(running), self._outputs.shape[1]
+        if count > self.position or running.shape != (count, width):
+            raise ValueError(f"outputs up to row {self.position} have shape {running.shape}")
         if before is not None:
             truth, outputs, weights = before
             rows = len(truth)
             fits = truth.shape[1:] == self._truth.shape[1:] and outputs.shape == (rows, width)
             if not fits or (weights is not None and weights.shape != (rows,)):
                 raise ValueError(f"earlier outputs of {rows} rows have shape {outputs.shape}")
-        self._first = first
+        self._first = self.position - count
         self._outputs[self._running()] = running
         self._stretches = [] if before is None else [(truth, outputs, weights)]
 

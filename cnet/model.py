@@ -131,7 +131,7 @@ class Sequential(Assembled):
             The folder of a `Checkpoint`: continue the run that was cut, to the same bits, from the
             newest file that is readable, and begin afresh if there is none. Or one of its files.
             All arguments but `epochs`, `verbose` and `threads` must be those of that run, and the
-            callbacks that keep a state; data must be arrays. A run that had ended stays as it is.
+            callbacks that keep a state. A run that had ended is not trained any further.
         augment : sequence of Augmentation, optional
             What is done at random to rows of training batches, in this order; see `cnet.augment`.
 

@@ -64,6 +64,7 @@ def capture(run: FitContext) -> tuple[dict[str, Any], dict[str, Array]]:
         "fixed": run.fixed,
         "position": work.position,
         "sums": sums_of(work),
+        "stream": None if run.stream is None else run.stream.state(),
         "outputs": work.state() if isinstance(work, Measured) else None,
         "history": run.history.rows,
         "callbacks": [[type(c).__name__, c.state()] for c in run.callbacks if keeps_a_state(c)],
@@ -172,25 +173,33 @@ class Saved(NamedTuple):
             raise FileFormatError(f"{self.path} does not describe a run: {error}") from error
 
     def go_on(self, run: FitContext, begin: Callable[[int], None]) -> None:
-        """Bring a run to its place; `begin` starts the pass of a number.
+        """Bring a run to its place; `begin` starts the pass of a number, unless there is a stream.
 
         Raises
         ------
         FileFormatError
+        ValueError
+            If a stream has other parts than it had.
         """
         record = self.run
         try:
-            sums, work = record["sums"], run.work
+            sums, work, position = record["sums"], run.work, record["position"]
             run.restore(record)
             # Between two passes nobody asks for the order of the last, unless outputs are kept.
-            if sums["steps"] or record["position"] < work.rows:
-                begin(run.network.passes - 1)
-                work.go_on(record["position"], **sums)
+            if run.stream is not None:
+                inside = run.stream.restore(record["stream"], work, run.underway)
+            else:
+                inside = bool(sums["steps"]) or position < work.rows
+                if inside:
+                    begin(run.network.passes - 1)
+            work.go_on(position if inside else work.rows, **sums)
             if isinstance(work, Measured):
                 work.restore(record["outputs"])
             for row in record["history"]:
                 run.history.add({str(name): float(value) for name, value in row.items()})
         except _FAULTS as error:
+            if run.stream is not None and isinstance(error, ValueError):
+                raise  # what came in its parts
             raise FileFormatError(f"{self.path} does not describe a run: {error}") from error
         run.resumed = os.fspath(self.path)
 

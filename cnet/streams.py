@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from cnet import training
 from cnet._core.kernels import random_order
 from cnet._core.training import Batches
 from cnet.arrays import Integers
-from cnet.errors import ShapeError
+from cnet.errors import ShapeError, check_flag, check_integer
 from cnet.measured import Measured
 from cnet.shards import Shards
 
@@ -92,6 +93,11 @@ class Stream:
         # The first part as it came; and what became of it, until it is begun.
         self._peeked: tuple[str, Any] | None = None
         self._ready: training.Dataset | None = None
+        # For checkpoints: the number of the pass before the round, the parts of it that were begun,
+        # whether it is over (and whether `begin` is to say so again).
+        self._before = net.passes
+        self._begun = 0
+        self._over = self._again = False
 
     @property
     def once(self) -> bool:
@@ -127,6 +133,12 @@ class Stream:
             self._ready = self._checked(*peeked)
         return self._ready
 
+    def sample(self) -> training.Dataset:
+        """Return a part that is the same one whatever the order."""
+        if self._shuffle:
+            return self._checked("shards[0]", self._given.load(0))
+        return self.first()
+
     def size(self, data: training.Dataset) -> int:
         """Return how many rows of a part are done at once."""
         return min(self._size or data.rows, data.rows)
@@ -138,7 +150,11 @@ class Stream:
         ------
         as `Sequential.fit`, and whatever the user's own code raises
         """
+        if self._again:
+            self._again = False
+            return False
         data, self._ready = self._ready, None
+        self._over = False
         if data is None:
             if isinstance(work, Measured):
                 work.close()  # the user's code may write the next batch where the last one was
@@ -149,10 +165,12 @@ class Stream:
                 else:
                     part = self._take()
             if part is None:
+                self._over = True
                 return False
             data = self._checked(*part)
             training.rebind(self._net, work, data, self.size(data))
         work.begin(self._order(data.rows))
+        self._begun += 1
         if self._shuffle:
             self._net.passes = self._passes
         return True
@@ -162,6 +180,38 @@ class Stream:
         if self._ready is None:
             self._parts = None
 
+    def state(self) -> dict[str, Any]:
+        """Return what `restore` takes: how far the round is."""
+        if self._begun == 0:
+            return {"passes": self._net.passes, "begun": 0, "over": self._over}
+        return {"passes": self._before, "begun": self._begun, "over": False}
+
+    def restore(self, state: Mapping[str, Any], work: Batches, underway: bool) -> bool:
+        """Go to where another stream was, through the parts before; whether one is under way.
+
+        Raises
+        ------
+        ValueError
+            If there are not so many parts.
+        as `begin`
+        """
+        begun = check_integer("begun", state["begun"], 0)
+        self._passes = check_integer("passes", state["passes"], 0)
+        self._over = check_flag("over", state["over"])
+        self._again = self._over and underway
+        self._parts = self._peeked = self._ready = None
+        if not begun:
+            return False
+        self._parts = self._round(begun - 1)
+        part = self._take()
+        if part is None:
+            raise ValueError(f"x gave {begun} batches or more, but now there are less")
+        data = self._checked(*part)
+        training.rebind(self._net, work, data, self.size(data))
+        work.begin(self._order(data.rows))
+        self._begun = begun
+        return True
+
     def _order(self, count: int) -> Integers | None:
         if not self._shuffle:
             return None
@@ -169,19 +219,24 @@ class Stream:
         order: Integers = random_order(self._net.seed, "order", self._passes - 1, count)
         return order
 
-    def _round(self) -> Iterator[tuple[str, Any]]:
-        """Return the parts of a round, each with its name."""
+    def _round(self, done: int = 0) -> Iterator[tuple[str, Any]]:
+        """Return the parts of a round, each with its name, but for those that are done already."""
         given = self._given
+        self._before, self._begun = self._passes, 0
         if isinstance(given, Shards):
             order = self._order(len(given))
-            numbers = range(len(given)) if order is None else order.tolist()
+            numbers = list(range(len(given))) if order is None else order.tolist()
+            if order is not None:
+                self._passes += done  # each of them has had an order of its rows
+            numbers = numbers[done:]
             return ((f"shards[{number}]", given.load(number)) for number in numbers)
         found = given() if callable(given) and not isinstance(given, Iterable) else given
         if not isinstance(found, Iterable):
             raise TypeError(
                 f"x is a function that returned {found!r}, expected an iterable of (x, y) batches"
             )
-        return ((f"batch {number}", part) for number, part in enumerate(found, 1))
+        parts = islice(found, done, None)
+        return ((f"batch {number}", part) for number, part in enumerate(parts, done + 1))
 
     def _take(self) -> tuple[str, Any] | None:
         """Return the next part and its name; None after the last one of a round."""
@@ -190,7 +245,7 @@ class Stream:
             self._parts = self._round()
         found = next(self._parts, None)
         if found is None:
-            self._parts = None
+            self._parts, self._begun = None, 0
             if fresh:
                 raise ValueError(
                     f"{self._what}x gives no batches; a generator that has been gone through gives "

@@ -103,6 +103,17 @@ def own_metric(y_true, y_pred):
     return float(y_pred[np.arange(len(y_true)), y_true].mean())
 
 
+def test_augmented_rows(tmp_path):
+    augment = [cnet.augment.Noise(0.1), cnet.augment.SwapFeatures(0.2), cnet.augment.Mixup(0.3)]
+    cut_and_resumed(tmp_path, network_of_seed, [4, 9], augment=augment)
+    x, y = classes()
+    with pytest.raises(ValueError, match=r"augment is .*Noise"):
+        network_of_seed(5).fit(
+            x, y, epochs=3, batch_size=8, validation_split=0.2, resume=tmp_path / "run",
+            augment=augment[:1],
+        )  # fmt: skip
+
+
 def test_a_run_that_is_killed_again_and_again(tmp_path):
     cut_and_resumed(tmp_path, network_of_seed, [1, 2, 5, 6, 7, 11, 17])
 

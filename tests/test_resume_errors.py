@@ -122,21 +122,3 @@ def test_a_large_data_set_is_looked_at_here_and_there(tmp_path):
             net.fit(changed(x, (row, 7)), y, resume=tmp_path, **settings)
     with refused(ValueError, r"x has shape \(39999, 40\), it had \(40000, 40\)"):
         net.fit(x[1:], y[1:], resume=tmp_path, **settings)
-
-
-@pytest.mark.parametrize("kind", ["shards", "list", "generator"])
-def test_data_that_comes_in_parts_cannot_be_gone_on_with(kind, tmp_path):
-    """Nobody keeps where it was; validation on such data is no hindrance."""
-    parts = [(X[:30], Y[:30]), (X[30:], Y[30:])]
-    given = {"shards": cnet.Shards(parts), "list": parts, "generator": (part for part in parts)}
-    net = made().build(4)
-    callbacks = [Checkpoint(tmp_path / "run")]
-    for settings in ({"callbacks": callbacks}, {"resume": tmp_path}):
-        with Unchanged(net), refused(ValueError, "Checkpoint and resume", "arrays"):
-            net.fit(given[kind], verbose=0, **settings)
-    assert not (tmp_path / "run").exists()
-    if kind != "generator":
-        for epochs in (1, 2):
-            again = {"callbacks": callbacks, "resume": tmp_path / "run", "epochs": epochs}
-            net.fit(X, Y, validation_data=given[kind], verbose=0, **again)
-        assert len(net.history) == 2

@@ -90,7 +90,7 @@ REFUSED = {
     "no last rows": (lambda x, y: cut(x, y), {"validation_split": 0.2}, "give validation_data"),
     "not counted": (lambda x, y: cut(x, y), {"class_weight": "balanced"}, "must be a dict"),
     "once": (lambda x, y: iter(cut(x, y)), {"epochs": 2}, "give steps_per_epoch"),
-    "found again": (lambda x, y: cut(x, y), {"resume": "none"}, "rows that can be found again"),
+    "again": (lambda x, y: iter(cut(x, y)), {"resume": "none"}, "batches that come again"),
     "empty": (lambda x, y: iter([]), {}, "x gives no batches"),
     "function of nothing": (lambda x, y: lambda: None, {}, "returned None"),
     "first batch": (lambda x, y: cut(x[:, :3], y), {}, "batch 1: x has shape"),

@@ -14,7 +14,12 @@ LARGEST = 2_000_000  # bytes of a wheel: whoever passes this limit should know w
 SOURCES = {".c", ".h", ".inc", ".pyx", ".pxi", ".o"}
 COMPILED = {".so", ".pyd"}
 SHARED = "_cyutility"  # Cython's own, without anything to call
-NEEDED = ["cnet/py.typed", "cnet/_core/kernels.pxd", "cnet/datasets/digits-LICENSE.txt"]
+NEEDED = [
+    "cnet/py.typed",
+    "cnet/__init__.pxd",
+    "cnet/_core/kernels.pxd",
+    "cnet/datasets/digits-LICENSE.txt",
+]
 
 
 def faults(wheel: Path) -> list[str]:

@@ -45,11 +45,11 @@ def test_a_run_on_a_stream(given, step, tmp_path):
     settings = {"epochs": 4, "validation_data": cnet.Shards(PARTS), "verbose": 0} | settings
     whole = network(optimizer, metrics, seed=5)
     expected = whole.fit(make(), **settings)
-    run = [Checkpoint(tmp_path, every=1), Kill(step)]
+    run = [Checkpoint(tmp_path, every=step), Kill(step)]
     with pytest.raises(Killed):
         network(optimizer, metrics, seed=5).fit(make(), callbacks=run, **settings)
     net = network(optimizer, metrics)
-    history = net.fit(make(), callbacks=[Checkpoint(tmp_path)], resume=tmp_path, **settings)
+    history = net.fit(make(), resume=tmp_path, **settings)
     assert figures(history) == figures(expected)
     assert snapshot(net) == snapshot(whole)
     assert len(history) == 4

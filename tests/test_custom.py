@@ -10,7 +10,9 @@ from networks import classes, refused, regression
 from parts import (
     CLASSES,
     OwnAdam,
+    OwnDense,
     OwnLeaky,
+    OwnMomentum,
     OwnMSE,
     OwnSparse,
     OwnTanh,
@@ -144,6 +146,24 @@ def test_shapes_of_several_dimensions():
         "dense_1.weight", "dense_1.bias",
     ]  # fmt: skip
     cnet.gradcheck(net, x)
+
+
+def test_inside_of_blocks():
+    x, y = regression(12)
+    own = [OwnDense(units=4), cnet.Activation(OwnTanh())]
+    start = "glorot_uniform"
+    same = [cnet.Dense(4, kernel_initializer=start), cnet.Activation("tanh")]
+    nets = []
+    for inner in (own, same):
+        branches = [[cnet.Residual(inner)], [cnet.Dense(4)]]
+        net = cnet.Sequential([cnet.Parallel(branches), cnet.Dense(2)], seed=1, dtype="float64")
+        net.compile(OwnMomentum() if inner is own else cnet.SGD(momentum=0.9), "mse")
+        net.fit(x, y, epochs=3, verbose=0)
+        nets.append(net)
+    assert_alike(*nets, 1e-13)
+    assert max(cnet.gradcheck(nets[0], x, y).errors.values()) < 1e-7
+    again = pickle.loads(pickle.dumps(nets[0]))
+    np.testing.assert_array_equal(again.predict(x), nets[0].predict(x))
 
 
 def test_training_flag():

@@ -168,8 +168,9 @@ cdef class ForeignLoss:
     Parameters
     ----------
     call : object
-        With takes_labels, columns (of the targets) and call(y, target, weight, scale, wants_dy) ->
-        (float, dy or None), dy C-contiguous and of the dtype of y.
+        With target_kind ("MATRIX", or "LABELS": then takes_labels), columns (of the targets) and
+        call(y, target, weight, scale, wants_dy) -> (float, dy or None), dy C-contiguous and of the
+        dtype of y.
     dtype : numpy.dtype
     """
 

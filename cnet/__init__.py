@@ -49,8 +49,10 @@ from cnet.range_test import find_learning_rate
 from cnet.shards import Shards
 from cnet.threads import get_threads, set_threads
 from cnet.version import __version__
+from cnet.whole import LBFGS, Muon
 
 __all__ = [
+    "LBFGS",
     "SGD",
     "AMSGrad",
     "Activation",
@@ -73,6 +75,7 @@ __all__ = [
     "History",
     "LayerNormalization",
     "Lion",
+    "Muon",
     "Nadam",
     "NonFiniteError",
     "NotBuiltError",

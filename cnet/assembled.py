@@ -27,7 +27,7 @@ from cnet.history import History
 from cnet.layers import Layer, check_network, innermost_names, layer_names, named
 from cnet.losses import Loss
 from cnet.metrics import MetricLike
-from cnet.optimizers import Optimizer
+from cnet.optimizer import Optimizer
 from cnet.program import Program
 from cnet.rates import RateLike, Schedule
 from cnet.summary import summary_table
@@ -293,6 +293,8 @@ class Assembled:
                 [(p.offset, p.size) for p in built.program.parameters],
                 optimizer.clip,
                 optimizer.call(built.program.parameters),
+                built.program.hidden_matrices() if optimizer.takes_matrices else None,
+                optimizer.history,
             )
             self._apply_freezing(self._rule)
         return self._rule

@@ -32,7 +32,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from cnet import initializers, layers, losses, optimizers
+from cnet import initializers, layers, losses, optimizer
 from cnet.activations import CustomActivation
 from cnet.arrays import Array
 from cnet.calls import ActivationCall, LayerCall, LossCall, UpdateCall
@@ -270,7 +270,7 @@ class Loss(losses.Loss):
         return value
 
 
-class Optimizer(optimizers.Optimizer):
+class Optimizer(optimizer.Optimizer):
     """An update rule in Python, called for every parameter in every step.
 
     Schedules, cutting of gradients, weight decay and freezing work as with cnet's own: what

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cnet import resuming, streams, training
+from cnet import lbfgs, resuming, streams, training
 from cnet._core.kernels import random_order
 from cnet.arrays import Floats
 from cnet.context import FitContext
@@ -82,6 +82,7 @@ def fit(
     if batch_size == "auto":
         # Batches that somebody else has made are left whole.
         made = streams.is_stream(x, y) and not isinstance(x, Shards)
+        made = made or net.compiled.optimizer.takes_whole_set
         size = None if made else training.BATCH_SIZE
     elif batch_size is not None:
         size = check_integer("batch_size", batch_size, 1)
@@ -130,6 +131,7 @@ def fit(
             size = min(size or data.rows, data.rows)
             net.built.check_batches(data.rows, size)
         data = data._replace(augment=training.check_augment(net, augment))
+        lbfgs.check(net, data, size, steps_per_epoch, stream is not None)
         check: training.Dataset | streams.Stream | None = check_stream
         if check_stream is not None:
             check_stream.class_weight = data.class_weights
@@ -229,6 +231,9 @@ class Run:
         elif steps_per_epoch is None:
             self.steps = self.limit = -(-data.rows // self.work.batch_size)
         self.slices = training.Slices()
+        # What makes the steps, where an optimizer needs the whole set for one.
+        takes_whole = net.compiled.optimizer.takes_whole_set
+        self.minimiser = lbfgs.WholeSet(net, self.work) if takes_whole else None
         names = training.figure_names(net, check is not None)
         self.context = FitContext(
             net, self.work, epochs, self.steps, names, self.history, callbacks, fixed, stream
@@ -267,10 +272,13 @@ class Run:
             self.hooks.epoch_begin()
         number, left = self.context.epoch, self.limit - self.work.steps
         while left and not self.context.stopped:
-            if self.work.position >= self.work.rows and not self.begin_pass():
-                break
             before = self.work.steps
-            if not self.slices.run(self.work, min(left, self.hooks.batches()), self.rates):
+            if self.minimiser is not None:
+                if why := self.minimiser.iterate(number):
+                    self.context.stop(why)
+            elif self.work.position >= self.work.rows and not self.begin_pass():
+                break
+            elif not self.slices.run(self.work, min(left, self.hooks.batches()), self.rates):
                 raise diagnose(self.net, self.work, number)
             left -= self.work.steps - before
             done = self.work.steps

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from cnet import fitting, streams, training
+from cnet import fitting, lbfgs, streams, training
 from cnet._core.sources import Source
 from cnet.arrays import Array, Floats, Integers
 from cnet.assembled import Assembled
@@ -286,8 +286,7 @@ class Sequential(Assembled):
         if y.shape[1] == 1:
             logits = self.is_compiled and getattr(self.compiled.loss, "from_logits", False)
             return (y[:, 0] > (0.0 if logits else 0.5)).astype(np.int64)
-        classes: Integers = y.argmax(axis=1)
-        return classes.astype(np.int64, copy=False)
+        return np.asarray(y.argmax(axis=1), np.int64)
 
     # ---- by hand ---------------------------------------------------------------------------------
 
@@ -389,6 +388,7 @@ class Sequential(Assembled):
         ValueError, RuntimeError
             If the schedule cannot be followed here, see `Schedule.check`.
         """
+        lbfgs.refuse(self.compiled.optimizer, "a single batch")
         schedule = self.compiled.optimizer.schedule
         if schedule is None:
             return None

@@ -73,6 +73,18 @@ class Program:
         # Slots whose gradient lies in that of a later one: see `finish`.
         self.shared_slopes: dict[int, int] = {}
 
+    def hidden_matrices(self) -> list[tuple[int, int]]:
+        """Return the shapes of weights of dense layers between the first and the last, else (0, 0).
+
+        One for each parameter. Layers side by side that read the data are all first ones.
+        """
+        dense = [op for op in self.operations if op["kind"] == "dense"]
+        hidden = {op["weight"] for op in dense[1:-1] if op["needs_dx"]}
+        return [
+            (p.shape[0], p.shape[1]) if p.offset in hidden and len(p.shape) == 2 else (0, 0)
+            for p in self.parameters
+        ]
+
     def slot(self, width: int) -> int:
         """Add a slot of so many columns and return its index."""
         self.widths.append(width)

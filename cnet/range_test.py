@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cnet import training
+from cnet import lbfgs, training
 from cnet._core.kernels import random_order
 from cnet.arrays import Floats
 from cnet.errors import check_integer, check_number
@@ -140,6 +140,7 @@ def find_learning_rate(
     if batch_size is not None:
         batch_size = check_integer("batch_size", batch_size, 1)
     count, compiled = resolve(threads), net.compiled
+    lbfgs.refuse(compiled.optimizer, "find_learning_rate")
     with net.training_alone():
         trial = copy.deepcopy(net)
     growth = (highest / lowest) ** (1 / (steps - 1))

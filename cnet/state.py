@@ -24,6 +24,7 @@ from cnet import (
     optimizers,
     regularizers,
     schedules,
+    whole,
 )
 from cnet.activations import ActivationFunction
 from cnet.arrays import Array
@@ -43,7 +44,7 @@ _DESCRIPTIONS: dict[str, Any] = {
     cls.__name__: cls
     for module in (
         *(layers, noise, norms, blocks),
-        *(initializers, losses, measures, optimizers, regularizers),
+        *(initializers, losses, measures, optimizers, regularizers, whole),
     )
     for cls in vars(module).values()
     if isinstance(cls, type) and issubclass(cls, Description) and cls.__module__ == module.__name__

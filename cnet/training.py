@@ -29,7 +29,7 @@ from cnet.description import Description
 from cnet.errors import ShapeError
 from cnet.losses import Loss
 from cnet.measured import Measured
-from cnet.optimizers import Optimizer
+from cnet.optimizer import Optimizer
 from cnet.threads import get_threads
 
 if TYPE_CHECKING:

@@ -89,7 +89,7 @@ static F(lane) F(lane_of)(const cnet_augmenter *a, T *at)
 {
     size_t n[5];
     F(lane_sizes)(a, n);
-    F(lane) l = {at};
+    F(lane) l = {.other = at};
     l.padded = l.other + n[0];
     l.field = l.padded + n[1];
     l.noise = l.field + n[2];

@@ -233,6 +233,12 @@ typedef struct cnet_kernels {
     /* s2 = p; p += share s0: what cnet_lead does to n parameters. */
     void (*lead)(size_t n, double share, void *p, const void *s0, void *s2);
 
+    /* What cnet_muon_step does besides products, see muon.h. */
+    void (*muon_begin)(size_t n, const double *h, const void *g, const void *p, void *s0, void *u);
+    void (*muon_scale)(size_t n, double by, void *x);
+    void (*muon_polynomial)(size_t m, double a, double b, double c, const void *A, void *s);
+    void (*muon_end)(size_t n, double rate, double shrink, const void *x, void *p);
+
     /* out (count, columns) = scale * rows index[0..count) of the source, or rows first.. when
      * index is NULL. */
     void (*gather)(const cnet_source *source, const int64_t *index, size_t first, size_t count,
@@ -309,24 +315,36 @@ typedef struct cnet_clip {
     double limit;
 } cnet_clip;
 
-/* A parameter's place, in elements, and whether steps leave it as it is. */
+/* A parameter's place, in elements, whether steps leave it as it is, and its shape if Muon is to take
+ * it as a matrix (otherwise 0, 0). */
 typedef struct cnet_place {
     size_t offset, size;
     int frozen;
+    size_t rows, columns;
 } cnet_place;
 
 /* kernels->update of all parameters that are not frozen, which lie at `places` and nothing else
- * between the first and the last but zeros; state[] has the states. Returns the norm of their
- * gradients before they were cut, or 0 where nothing is cut by a norm. */
+ * between the first and the last but zeros; state[] has the states, work CNET_SCRATCH_BYTES and what
+ * Muon's largest matrix needs. Returns the norm of their gradients before they were cut, or 0 where
+ * nothing is cut by a norm. */
 double cnet_update(const cnet_kernels *kernels, int optimizer, const cnet_clip *clip, double *h,
                    size_t count, const cnet_place *places, const void *g, void *p,
-                   void *const *state, int threads);
+                   void *const *state, void *work, int threads);
 
 /* A rule may want its gradients at another point than at the parameters that it offers. Before the
  * pass that computes them this puts the parameters that are not frozen there; with `back`, after the
  * step, it puts them where they are to be found. Does nothing for rules that are not of this kind. */
 void cnet_lead(const cnet_kernels *kernels, int optimizer, const double *settings, size_t count,
                const cnet_place *places, void *p, void *const *state, int back, int threads);
+
+/* ---- muon.c ------------------------------------------------------------------------------------- */
+
+/* Elements that a step of a matrix works with. */
+size_t cnet_muon_work(size_t rows, size_t columns);
+/* Muon's step of one matrix p (rows, columns) from its gradient and the momentum, a state; `work` has
+ * cnet_muon_work elements, `scratch` is a kernel's. */
+void cnet_muon_step(const cnet_kernels *kernels, const double *h, size_t rows, size_t columns,
+                    const void *g, void *p, void *momentum, void *work, void *scratch, int threads);
 
 /* ---- pool.c --------------------------------------------------------------------------------------- */
 

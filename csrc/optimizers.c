@@ -61,6 +61,18 @@ static void schedule_free(const double *set, double *running, double *h)
     h[CNET_H_G] = set[CNET_SET_DECAY];
 }
 
+/* AdamW at its share of the rate, and besides what the matrices need. */
+static void muon(const double *set, double *running, double *h)
+{
+    double own[CNET_SETTINGS];
+    memcpy(own, set, sizeof own);
+    own[CNET_SET_RATE] *= set[CNET_SET_SHARE];
+    adam_like(own, running, h);
+    h[CNET_H_SHRINK] = 1 - own[CNET_SET_RATE] * set[CNET_SET_DECAY];
+    h[CNET_H_G] = set[CNET_SET_EXTRA];
+    h[CNET_H_H] = 1 - set[CNET_SET_RATE] * set[CNET_SET_DECAY];
+}
+
 void cnet_prepare(int optimizer, const double *set, double *running, double *h)
 {
     running[CNET_RUN_STEPS] += 1;
@@ -109,6 +121,9 @@ void cnet_prepare(int optimizer, const double *set, double *running, double *h)
         break;
     case CNET_OPT_schedule_free_adamw:
         schedule_free(set, running, h);
+        break;
+    case CNET_OPT_muon:
+        muon(set, running, h);
         break;
     }
 }
@@ -195,14 +210,14 @@ static job between(const job *all, const cnet_place *from, const cnet_place *to)
 /* The last place of the run of places that begins at i and takes part, which i does. */
 static size_t run_end(const cnet_place *places, size_t count, size_t i)
 {
-    while (i + 1 < count && !places[i + 1].frozen)
+    while (i + 1 < count && !places[i + 1].frozen && !places[i].rows && !places[i + 1].rows)
         i++;
     return i;
 }
 
 double cnet_update(const cnet_kernels *kernels, int optimizer, const cnet_clip *clip, double *h,
                    size_t count, const cnet_place *places, const void *g, void *p,
-                   void *const *state, int threads)
+                   void *const *state, void *work, int threads)
 {
     const job all = {kernels, optimizer, 0, CNET_PART, h, g, p, {state[0], state[1], state[2]}, NULL};
     double squares = 0;
@@ -227,7 +242,11 @@ double cnet_update(const cnet_kernels *kernels, int optimizer, const cnet_clip *
                 squares += own * own;
                 h[CNET_H_FACTOR] = factor(clip->limit, own);
             }
-            run(&j, update_part, threads);
+            if (places[i].rows)
+                cnet_muon_step(kernels, h, places[i].rows, places[i].columns, j.g, j.p,
+                               j.state[0], (char *)work + CNET_SCRATCH_BYTES, work, threads);
+            else
+                run(&j, update_part, threads);
             i = end;
         }
     return sqrt(squares);

@@ -25,7 +25,8 @@
     X(nadam, 2)                          \
     X(lion, 1)                           \
     X(rprop, 2)                          \
-    X(schedule_free_adamw, 3)
+    X(schedule_free_adamw, 3)            \
+    X(muon, 2)
 
 /* Settings, as cnet/optimizers.py passes them. */
 enum {
@@ -36,14 +37,15 @@ enum {
     CNET_SET_BETA_2,    /* Rprop's eta_plus */
     CNET_SET_EPSILON,   /* Rprop's smallest step */
     CNET_SET_EXTRA,     /* learning-rate decay, momentum of RMSprop, momentum decay of Nadam, Rprop's
-                           largest step, warm-up of schedule-free AdamW */
+                           largest step, warm-up of schedule-free AdamW, Muon's momentum */
+    CNET_SET_SHARE,     /* of the learning rate: what Muon's other parameters have */
     CNET_SETTINGS
 };
 
 /* h: what every rule gets, then a rule's own. A gradient is multiplied by FACTOR and cut at +-BOUND
  * before anything else is done with it. */
 enum { CNET_H_RATE, CNET_H_L2, CNET_H_SHRINK, CNET_H_FACTOR, CNET_H_BOUND, CNET_H_A, CNET_H_B,
-       CNET_H_C, CNET_H_D, CNET_H_E, CNET_H_F, CNET_H_G, CNET_HYPER };
+       CNET_H_C, CNET_H_D, CNET_H_E, CNET_H_F, CNET_H_G, CNET_H_H, CNET_HYPER };
 
 /* What gradients are cut to before a step, and by which measure. */
 enum { CNET_CLIP_NOTHING, CNET_CLIP_VALUE, CNET_CLIP_NORM, CNET_CLIP_GLOBAL_NORM };
@@ -214,6 +216,10 @@ RULE(schedule_free_adamw)
     *s0 = step - h[CNET_H_D] * step;
     *p = F(ahead)(*s2, *s0, h[CNET_H_B]);
 }
+
+/* Muon's parameters that are no hidden matrices are AdamW's; muon.c has the matrices. RATE = of these,
+ * G = their momentum, H = what they shrink to; the others as adam. */
+RULE(muon) { F(adam_update)(g, p, s0, s1, s2, h); }
 
 #undef RULE
 #undef UNUSED1

@@ -7,14 +7,14 @@ from the kernels. A new row needs an entry in `UPDATES` and nothing else in the 
 import math
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 
 @dataclass(frozen=True)
 class RuleSettings:
-    """The seven numbers of csrc/optimizers.h, in their order."""
+    """The eight numbers of csrc/optimizers.h, in their order."""
 
     rate: float = 0.1
     l2: float = 0.0
@@ -23,6 +23,7 @@ class RuleSettings:
     beta_2: float = 0.99
     epsilon: float = 1e-3
     extra: float = 0.0
+    share: float = 0.5
 
 
 def adam_moments(g, t, s, h):
@@ -142,8 +143,13 @@ def schedule_free_adamw(p: float, gradients: list[float], h: RuleSettings) -> li
     return path
 
 
+def muon(p: float, gradients: list[float], h: RuleSettings) -> list[float]:
+    """What is no hidden matrix is AdamW's, at its share of the rate."""
+    return walk("adam", p, gradients, replace(h, rate=h.rate * h.share))
+
+
 # Rules that are more than something that is taken off: walk(p, gradients, h).
-WALKS: dict[str, Callable] = {"schedule_free_adamw": schedule_free_adamw}
+WALKS: dict[str, Callable] = {"schedule_free_adamw": schedule_free_adamw, "muon": muon}
 
 
 def walk(name: str, p: float, gradients: list[float], h: RuleSettings) -> list[float]:

@@ -27,6 +27,7 @@ OPTIMIZERS = {
     "nadam": cnet.Nadam(),
     "lion": cnet.Lion(weight_decay=0.01),
     "rprop": cnet.Rprop(),
+    "muon": cnet.Muon(),
     "schedule_free_adamw": cnet.ScheduleFreeAdamW(warmup_steps=4, weight_decay=0.01),
 }
 each_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)

@@ -69,6 +69,8 @@ OPTIMIZERS = [
     cnet.Lion(beta_1=0.5),
     cnet.Rprop(eta_minus=0.25, max_step=2.0),
     cnet.ScheduleFreeAdamW(warmup_steps=7),
+    cnet.Muon(momentum=0.5, adamw_factor=0.5),
+    cnet.LBFGS(memory=3),
 ]
 LOSSES = [
     cnet.losses.Huber(delta=0.5),

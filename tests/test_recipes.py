@@ -184,7 +184,7 @@ def compiled(tmp_path_factory):
         if file.startswith("csrc/"):
             (folder / file).write_text(text, encoding="utf-8")
     (folder / "csrc" / "probe.c").write_text(PROBE, encoding="utf-8")
-    sources = [f"csrc/{name}.c" for name in ("isa_baseline", "optimizers", "pool", "probe")]
+    sources = [f"csrc/{name}.c" for name in ("isa_baseline", "muon", "optimizers", "pool", "probe")]
     options = ["-std=gnu11", "-O0", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]
     subprocess.run(
         [compiler, *options, "-shared", "-fPIC", "-Icsrc", *sources, "-lm", "-o", "recipes.so"],

@@ -20,11 +20,12 @@ if not (ROOT / "csrc").is_dir():
 MODULES = [
     "version", "arrays", "description", "errors", "files", "threads", "activations", "initializers",
     "regularizers", "program", "layers", "noise", "norms", "blocks", "losses", "rates", "schedules",
-    "optimizers", "calls", "custom", "classes", "data", "augmentation", "warps", "augment",
-    "deviations", "scores", "measures", "metrics", "datasets", "assembly",
+    "optimizer", "whole", "optimizers", "calls", "custom", "classes", "data", "augmentation",
+    "warps", "augment", "deviations", "scores", "measures", "metrics", "datasets", "assembly",
     "summary", "history", "state", "progress", "context", "hooks", "diagnosis", "measured",
-    "fingerprints", "resuming", "checkpoints", "logs", "callbacks", "training", "shards", "streams",
-    "fitting", "assembled", "model", "differences", "range_test", "io", "info", "demo", "__main__",
+    "fingerprints", "resuming", "checkpoints", "logs", "callbacks", "training", "lbfgs", "shards",
+    "streams", "fitting", "assembled", "model", "differences", "range_test", "io", "info", "demo",
+    "__main__",
 ]  # fmt: skip
 CORE = [
     "csrc", "kernels", "activations", "sources", "losses", "optimizers", "dense", "noise",

@@ -98,6 +98,8 @@ cdef extern from "cnet.h" nogil:
         size_t offset
         size_t size
         int frozen
+        size_t rows
+        size_t columns
 
     ctypedef struct cnet_augmentation:
         int kind
@@ -186,7 +188,8 @@ cdef extern from "cnet.h" nogil:
         int by
         double limit
     double cnet_update(const cnet_kernels *, int, const cnet_clip *, double *, size_t,
-                       const cnet_place *, const void *, void *, void **, int) noexcept nogil
+                       const cnet_place *, const void *, void *, void **, void *, int) noexcept nogil
+    size_t cnet_muon_work(size_t, size_t)
     void cnet_lead(const cnet_kernels *, int, const double *, size_t, const cnet_place *, void *,
                    void **, int, int) noexcept nogil
 

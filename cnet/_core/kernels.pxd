@@ -19,7 +19,8 @@ cdef int load_blas() except -1
 cdef void prepare(int optimizer, const double *settings, double *running, double *h) noexcept nogil
 cdef double update(const cnet_kernels *kernels, int optimizer, const cnet_clip *clip, double *h,
                    size_t count, const cnet_place *places, const void *g, void *p, void **state,
-                   int threads) noexcept nogil
+                   void *work, int threads) noexcept nogil
+cdef size_t muon_work(size_t rows, size_t columns) noexcept nogil
 cdef void lead(const cnet_kernels *kernels, int optimizer, const double *settings, size_t count,
                const cnet_place *places, void *p, void **state, bint back, int threads) noexcept nogil
 cdef void pool_run(int threads, size_t parts, cnet_task task, const void *context) noexcept nogil

@@ -17,7 +17,7 @@ from cnet._core.csrc cimport (
     CNET_F32, CNET_F64, CNET_SCRATCH_BYTES, cnet_activation_rows, cnet_augmentation_rows,
     cnet_blas_present, cnet_blas_set, cnet_clip, cnet_isa_names, cnet_isa_supported, cnet_kernels,
     cnet_kernels_get, cnet_layer_rows, cnet_lead, cnet_loss_rows, cnet_math_rows, cnet_metric_rows,
-    cnet_optimizer_rows,
+    cnet_muon_work, cnet_optimizer_rows,
     cnet_place, cnet_pool_run, cnet_pool_workers, cnet_prepare, cnet_random_normal, cnet_random_order,
     cnet_random_truncated, cnet_random_uniform, cnet_row, cnet_source,
     cnet_source_first_nonfinite, cnet_source_rows, cnet_task, cnet_update,
@@ -96,8 +96,12 @@ cdef void prepare(int optimizer, const double *settings, double *running, double
 
 cdef double update(const cnet_kernels *kernels, int optimizer, const cnet_clip *clip, double *h,
                    size_t count, const cnet_place *places, const void *g, void *p, void **state,
-                   int threads) noexcept nogil:
-    return cnet_update(kernels, optimizer, clip, h, count, places, g, p, state, threads)
+                   void *work, int threads) noexcept nogil:
+    return cnet_update(kernels, optimizer, clip, h, count, places, g, p, state, work, threads)
+
+
+cdef size_t muon_work(size_t rows, size_t columns) noexcept nogil:
+    return cnet_muon_work(rows, columns)
 
 
 cdef void lead(const cnet_kernels *kernels, int optimizer, const double *settings, size_t count,

@@ -23,9 +23,9 @@ def update(str name, const double[::1] settings, double[::1] running, const real
     ----------
     name : str
         A name of `cnet._core.kernels.OPTIMIZERS`.
-    settings : (7,) float64 array
-        Learning rate, coupled and decoupled weight decay, beta_1, beta_2, epsilon, the rule's
-        extra setting; the order of the enum in csrc/optimizers.h.
+    settings : (8,) float64 array
+        Learning rate, coupled and decoupled weight decay, beta_1, beta_2, epsilon, the rule's two
+        extra settings; the order of the enum in csrc/optimizers.h.
     running : (3,) float64 array
         Steps taken and two running products; start with 0, 1, 1. Updated.
     gradient : (n,) array

@@ -18,7 +18,11 @@ cdef class Rule:
     cdef void *state_at[3]
     cdef object own
     cdef object failure
+    cdef object work
+    cdef void *work_at
+    cdef readonly bint holds
 
+    cdef int hold_matrices(self, matrices) except -1
     cdef void enter(self, int threads) noexcept nogil
     cdef void leave(self, int threads) noexcept nogil
     # False if a rule of the user's own has failed: then nothing is changed.

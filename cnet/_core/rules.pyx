@@ -7,9 +7,9 @@ from libc.stdlib cimport free, malloc
 from cnet._core cimport optimizers
 from cnet._core.csrc cimport (
     CNET_CLIP_GLOBAL_NORM, CNET_CLIP_NORM, CNET_CLIP_NOTHING, CNET_CLIP_VALUE, CNET_HYPER,
-    CNET_SETTINGS, cnet_clip, cnet_place,
+    CNET_SCRATCH_BYTES, CNET_SETTINGS, cnet_clip, cnet_place,
 )
-from cnet._core.kernels cimport lead, prepare, update
+from cnet._core.kernels cimport lead, muon_work, prepare, update
 from cnet._core.kernels import OPTIMIZERS
 from cnet._core.network cimport Network
 from cnet._core.workspace cimport address, aligned_zeros
@@ -29,7 +29,7 @@ cdef class Rule:
     network : Network
     name : str
         A name of `cnet._core.kernels.OPTIMIZERS`; any other for a rule of the user's own.
-    settings : (7,) float64 array
+    settings : (8,) float64 array
         See csrc/optimizers.h. May be written between steps, such as the learning rate in [0].
     fill : float
         What the first state starts with (AdaGrad's accumulator).
@@ -42,6 +42,11 @@ cdef class Rule:
     own : object, optional
         That rule: has states (arrays per parameter) and call(parameters, gradients, states,
         settings, step, frozen) -> norm, which changes nothing if it raises an error.
+    matrices : sequence of (rows, columns), optional
+        One for each place: the shape of what Muon is to take as a matrix, (0, 0) for the others.
+    history : int
+        Further states, for a minimiser in Python that makes the steps itself: then `step` does
+        nothing.
 
     Attributes
     ----------
@@ -59,7 +64,8 @@ cdef class Rule:
     """
 
     def __cinit__(self, Network network not None, str name, settings, double fill=0.0,
-                  places=None, clip=("nothing", 0.0), own=None):
+                  places=None, clip=("nothing", 0.0), own=None, matrices=None,
+                  Py_ssize_t history=0):
         cdef int i
         cdef Py_ssize_t count, end = 0
         self.network = network
@@ -76,7 +82,7 @@ cdef class Rule:
         if self.places == NULL:
             raise MemoryError
         for i, (offset, size) in enumerate(places):
-            self.places[i] = cnet_place(offset, size, False)
+            self.places[i] = cnet_place(offset, size, False, 0, 0)
         self.name = name
         self.own = own
         self.which = optimizers.find(name) if own is None else -1
@@ -86,14 +92,35 @@ cdef class Rule:
         self.running = np.array([0.0, 1.0, 1.0])
         self.settings_at = <double *>address(self.settings)
         self.running_at = <double *>address(self.running)
+        self.hold_matrices(matrices)
+        self.holds = history > 0
         count = OPTIMIZERS[name] if own is None else own.states
         size = network.parameters.size
-        flat = aligned_zeros(count * size * network.itemsize).view(network.parameters.dtype)
-        self.states = flat.reshape(count, size)
+        flat = aligned_zeros((count + history) * size * network.itemsize).view(network.parameters.dtype)
+        self.states = flat.reshape(count + history, size)
         for i in range(count if own is None else 0):
             self.state_at[i] = <char *>address(flat) + i * <Py_ssize_t>size * network.itemsize
         if fill and count:
             self.states[0] = fill
+
+    cdef int hold_matrices(self, matrices) except -1:
+        """Note the shapes of matrices, and have the memory that steps of them need."""
+        cdef size_t most = 0
+        cdef int i
+        if matrices is not None:
+            for i, (rows, columns) in enumerate(matrices):
+                if rows * columns not in (0, self.places[i].size):
+                    raise ValueError(f"place {i} of {self.places[i].size} is no {rows} x {columns} matrix")
+                self.places[i].rows, self.places[i].columns = rows, columns
+                most = max(most, muon_work(rows, columns))
+        self.work = aligned_zeros(CNET_SCRATCH_BYTES + most * self.network.itemsize if most else 0)
+        self.work_at = address(self.work)
+        return 0
+
+    @property
+    def frozen(self):
+        """Which parameters steps leave as they are, one bool for each place."""
+        return [bool(self.places[i].frozen) for i in range(self.place_count)]
 
     def freeze(self, frozen):
         """Say which parameters steps leave as they are, one bool for each place."""
@@ -125,13 +152,15 @@ cdef class Rule:
         self.leave(1)
 
     cdef bint step(self, int threads) noexcept nogil:
+        if self.holds:
+            return True
         cdef double h[CNET_HYPER]
         if self.which < 0:
             return self.own_step()
         prepare(self.which, self.settings_at, self.running_at, h)
         self.norm = update(self.network.kernels, self.which, &self.clip, h, self.place_count,
                            self.places, self.network.gradients_at, self.network.parameters_at,
-                           self.state_at, threads)
+                           self.state_at, self.work_at, threads)
         return True
 
     cdef bint own_step(self) noexcept nogil:

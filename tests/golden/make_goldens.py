@@ -122,6 +122,12 @@ TORCH_OPTIMIZERS = [
     ("nadam_decoupled_weight_decay", "Nadam",
      {"learning_rate": 0.02, "weight_decay": 0.05, "decoupled_weight_decay": True},
      "NAdam", {"lr": 0.02, "weight_decay": 0.05, "decoupled_weight_decay": True}),
+    # Whatever is no hidden matrix; those are in test_muon.py.
+    ("muon_others_defaults", "Muon", {},
+     "AdamW", {"lr": 0.02 * 0.015, "betas": (0.9, 0.95), "eps": 1e-10, "weight_decay": 0.0}),
+    ("muon_others_weight_decay", "Muon",
+     {"learning_rate": 0.1, "adamw_factor": 0.5, "weight_decay": 0.05},
+     "AdamW", {"lr": 0.05, "betas": (0.9, 0.95), "eps": 1e-10, "weight_decay": 0.05}),
     ("rprop_defaults", "Rprop", {}, "Rprop", {}),
     ("rprop_settings", "Rprop",
      {"learning_rate": 0.05, "eta_minus": 0.6, "eta_plus": 1.5, "min_step": 0.03,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 import numpy as np
 
@@ -128,6 +128,18 @@ class Shards:
                 return None
             total += 1 if batch_size is None else -(-shape[0] // batch_size)
         return total
+
+    def __array__(self, *_: Any, **__: Any) -> NoReturn:
+        """Say what to do where only an array will do.
+
+        Raises
+        ------
+        TypeError
+        """
+        raise TypeError(
+            "Shards are for fit and evaluate; everything else takes arrays, such as those of one "
+            "shard: x, y = shards.load(0)"
+        )
 
     def __repr__(self) -> str:
         return f"Shards({len(self)})"

@@ -142,6 +142,8 @@ print(json.dumps(dict(grown=peak() - before - result.nbytes)))
 
 LEAKS = {
     "fit": "net.fit(x, y, epochs=2, validation_split=0.2, sample_weight=w, verbose=0)",
+    "streams": "net.fit([(x, y), (x[:50], y[:50])], verbose=0);"
+    " net.fit(cnet.Shards.split(x, y, rows=100), verbose=0); net.evaluate(iter([(x, y)]))",
     "train_on_batch": "net.train_on_batch(x, y)",
     "evaluate": "net.evaluate(x, y, w)",
     "predict": "net.predict(x); net.predict(x.astype(np.int8)); net.predict(x, out=out)",

@@ -362,3 +362,25 @@ def test_schedules(name):
         optimizer.step()
         theirs.step()
     np.testing.assert_allclose(schedule(np.arange(60)), rates, rtol=1e-12)
+
+
+# ---- data ----------------------------------------------------------------------------------------
+
+
+def test_a_loader_gives_the_batches_that_arrays_give():
+    rng = np.random.default_rng(1)
+    x, labels = rng.normal(size=(60, 4)), rng.integers(0, 3, 60)
+    data = torch.utils.data.TensorDataset(tensor(x), tensor(labels))
+    nets = []
+    for _ in range(2):
+        net = cnet.Sequential([cnet.Dense(8, "relu"), cnet.Dense(3, "softmax")], seed=1)
+        nets.append(net.compile("adam", "sparse_categorical_crossentropy", ["accuracy", "f1"]))
+    nets[0].fit(x, labels, batch_size=16, shuffle=False, epochs=2, verbose=0)
+    loader = torch.utils.data.DataLoader(data, batch_size=16)
+    nets[1].fit(loader, epochs=2, validation_data=loader, verbose=0)
+    for key in ("loss", "accuracy", "f1"):
+        assert nets[0].history[key] == nets[1].history[key]
+    assert all(map(np.array_equal, nets[0].get_weights(), nets[1].get_weights()))
+    expected = nets[0].evaluate(x, labels)
+    assert nets[1].history["val_f1"][-1] == expected["f1"]
+    assert nets[1].history["val_loss"][-1] == pytest.approx(expected["loss"], rel=1e-6)

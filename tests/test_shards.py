@@ -199,8 +199,12 @@ def test_a_shard_that_is_wrong_is_named(tmp_path):
             net.fit(cnet.Shards([(x[:, :3], y)]), **QUIET)
         with refused(TypeError, r"shards\[0\] must be", "got ndarray"):
             net.fit(cnet.Shards([lambda: x]), **QUIET)
+        shards = cnet.Shards([(x, y)])
         with refused(ValueError, "leave y out"):
-            net.fit(cnet.Shards([(x, y)]), y, **QUIET)
+            net.fit(shards, y, **QUIET)
+        for call in (net.predict, net.forward, lambda s: cnet.find_learning_rate(net, s, y)):
+            with refused(TypeError, "Shards are for fit and evaluate", r"shards.load\(0\)"):
+                call(shards)
 
 
 # ---- memory-mapped arrays ------------------------------------------------------------------------

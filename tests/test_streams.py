@@ -70,16 +70,6 @@ def test_batches_of_an_iterable_are_those_of_arrays(dtype, kind):
     assert nets[1].passes == 0  # no order was drawn
 
 
-def test_pytorchs_loader():
-    torch = pytest.importorskip("torch")
-    x, labels = classes()
-    tensors = torch.utils.data.TensorDataset(torch.tensor(x), torch.tensor(labels))
-    one, other = classifier(), classifier()
-    one.fit(x, labels, batch_size=16, shuffle=False, epochs=2, **QUIET)
-    other.fit(torch.utils.data.DataLoader(tensors, batch_size=16), epochs=2, **QUIET)
-    assert trained(one) == trained(other)
-
-
 @pytest.mark.parametrize("sizes", [(3, 40, 7, 40), (5, 1500, 2, 2100, 1024, 1)])
 @pytest.mark.parametrize("chosen", [(), ("r2",)])
 def test_every_batch_is_one_step_whatever_its_size(sizes, chosen):

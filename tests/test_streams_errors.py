@@ -71,6 +71,16 @@ def test_ctrl_c_while_the_next_batch_is_made():
     assert trained(net) == trained(other)
 
 
+def test_ctrl_c_while_much_data_is_looked_through():
+    """Nothing has begun yet, so that there is no history to return."""
+    x = np.broadcast_to(np.zeros(1000, np.float32), (10**8, 1000))
+    y = np.broadcast_to(np.zeros(2, np.float32), (10**8, 2))
+    net = regressor()
+    with CtrlC(0.2) as ctrl_c, pytest.raises(KeyboardInterrupt):
+        net.fit(x, y, shuffle=False, **QUIET)
+    assert ctrl_c.late < 1 and not net.is_built
+
+
 def test_one_row_alone_cannot_be_normalised_by_its_batch():
     layers = [cnet.BatchNormalization(), cnet.Dense(2)]
     net = cnet.Sequential(layers, seed=1, dtype="float64").compile("adam")

@@ -53,8 +53,9 @@ enum { CNET_FILL_CONSTANT, CNET_FILL_EDGE, CNET_FILL_REFLECT };
 /* Rows of the batch that a thread takes at a time, and elements from which threads are worth it. */
 #define CNET_AUGMENT_ROWS 8
 #define CNET_AUGMENT_SHARED (1 << 16)
-/* Elements that are looked at together. */
+/* Elements that are looked at together; lines of fields are whole chunks. */
 #define CNET_SPAN 64
+#define CNET_CHUNK 16
 
 static size_t F(rounded)(size_t n, size_t multiple)
 {
@@ -62,15 +63,15 @@ static size_t F(rounded)(size_t n, size_t multiple)
 }
 
 /* Lines of a displacement field are so long, and a field so large. */
-static size_t F(field_width)(const cnet_augmenter *a) { return F(rounded)(a->width, 16); }
+static size_t F(field_width)(const cnet_augmenter *a) { return F(rounded)(a->width, CNET_CHUNK); }
 static size_t F(field_size)(const cnet_augmenter *a)
 {
     return F(rounded)(a->height * F(field_width)(a), CNET_FIELD_GROUP);
 }
 
-/* A lane's scratch: another row, an image with its border, two fields, their noise, one line. */
+/* A lane's scratch: another row, an image with its border, two fields, their noise, one line, taps. */
 typedef struct F(lane) {
-    T *other, *padded, *field, *noise, *line;
+    T *other, *padded, *field, *noise, *line, *tap;
 } F(lane);
 
 /* Elements of these parts; returns that of all. */
@@ -82,24 +83,26 @@ static size_t F(lane_sizes)(const cnet_augmenter *a, size_t *n)
     n[2] = 2 * field;
     n[3] = field;
     n[4] = F(rounded)(F(field_width)(a) + 2 * a->radius, 16);
-    return n[0] + n[1] + n[2] + n[3] + n[4];
+    n[5] = F(rounded)(2 * a->radius + 1, 16);
+    return n[0] + n[1] + n[2] + n[3] + n[4] + n[5];
 }
 
 static F(lane) F(lane_of)(const cnet_augmenter *a, T *at)
 {
-    size_t n[5];
+    size_t n[6];
     F(lane_sizes)(a, n);
     F(lane) l = {.other = at};
     l.padded = l.other + n[0];
     l.field = l.padded + n[1];
     l.noise = l.field + n[2];
     l.line = l.noise + n[3];
+    l.tap = l.line + n[4];
     return l;
 }
 
 static size_t F(augment_bytes)(const cnet_augmenter *a)
 {
-    size_t n[5];
+    size_t n[6];
     return F(lane_sizes)(a, n) * sizeof(T);
 }
 

@@ -33,45 +33,46 @@ static void F(compose_affine)(const cnet_augmenter *a, const double *setting, co
                column - (n3 * down + n4 * right));
 }
 
-/* Two fields of uniform noise in (-1, 1), blurred by a Gaussian (0 beyond the border), times alpha:
- * Simard, Steinkraus and Platt, "Best practices for convolutional neural networks" (2003). */
+/* out (width) = sum over i of tap[i] x[i step ...], for a width in whole chunks. */
+static void F(blur)(size_t width, size_t count, const T *tap, const T *x, size_t step, T *out)
+{
+    enum { VECTORS = CNET_CHUNK / CNET_LANES };
+    for (size_t c = 0; c < width; c += CNET_CHUNK) {
+        F(vec) sum[VECTORS] = {{0}};
+        for (size_t i = 0; i < count; i++) {
+            const F(vec_anywhere) *part = (const F(vec_anywhere) *)(x + i * step + c);
+            _Pragma("GCC unroll 16") for (int v = 0; v < VECTORS; v++)
+                sum[v] += tap[i] * (F(vec))part[v];
+        }
+        memcpy(out + c, sum, sizeof sum);
+    }
+}
+
+/* Two fields of uniform noise in (-alpha, alpha), blurred by a Gaussian, 0 beyond the border: Simard,
+ * Steinkraus and Platt, "Best practices for convolutional neural networks" (2003). */
 static void F(displace)(const cnet_augmenter *a, const cnet_batch *b, const cnet_augmentation *s,
                         size_t group, const F(lane) *l)
 {
     const size_t H = a->height, wide = F(field_width)(a), size = F(field_size)(a), R = a->radius;
-    const T alpha = (T)s->setting[0];
+    const T unit = (T)(s->setting[0] * 0x1p-15), least = (T)(s->setting[0] * (0x1p-16 - 1));
+    for (size_t i = 0; i <= R; i++)
+        l->tap[R + i] = l->tap[R - i] = (T)s->taps[i];
+    memset(l->line, 0, (wide + 2 * R) * sizeof(T));
     for (T *field = l->field; field < l->field + 2 * size; field += size) {
         for (size_t i = 0; i < size; i += CNET_FIELD_GROUP) {
             uint32_t w[4 * CNET_BLOCKS];
             F(draws)(b, s, group++, w);
             for (size_t k = 0; k < 32; k++) {
-                l->noise[i + k] = (T)(int32_t)(w[k] & 0xffff) * (T)0x1p-15 + (T)(0x1p-16 - 1);
-                l->noise[i + k + 32] = (T)(int32_t)(w[k] >> 16) * (T)0x1p-15 + (T)(0x1p-16 - 1);
+                l->noise[i + k] = (T)(int32_t)(w[k] & 0xffff) * unit + least;
+                l->noise[i + k + 32] = (T)(int32_t)(w[k] >> 16) * unit + least;
             }
         }
         for (size_t r = 0; r < H; r++)
             memset(l->noise + r * wide + a->width, 0, (wide - a->width) * sizeof(T));
-        memset(l->line, 0, (wide + 2 * R) * sizeof(T));
         for (size_t r = 0; r < H; r++) {
-            const size_t top = r < R ? 0 : r - R, bottom = r + R < H ? r + R : H - 1;
-            for (size_t c = 0; c < wide; c += 16) {
-                T sum[16] = {0};
-                for (size_t i = top; i <= bottom; i++) {
-                    const T tap = (T)s->taps[i > r ? i - r : r - i];
-                    for (size_t k = 0; k < 16; k++)
-                        sum[k] += tap * l->noise[i * wide + c + k];
-                }
-                memcpy(l->line + R + c, sum, sizeof sum);
-            }
-            for (size_t c = 0; c < wide; c += 16) {
-                T sum[16] = {0};
-                for (size_t i = 0; i <= 2 * R; i++) {
-                    const T tap = alpha * (T)s->taps[i > R ? i - R : R - i];
-                    for (size_t k = 0; k < 16; k++)
-                        sum[k] += tap * l->line[c + i + k];
-                }
-                memcpy(field + r * wide + c, sum, sizeof sum);
-            }
+            const size_t top = r < R ? 0 : r - R, end = r + R < H ? r + R + 1 : H;
+            F(blur)(wide, end - top, l->tap + R + top - r, l->noise + top * wide, wide, l->line + R);
+            F(blur)(wide, 2 * R + 1, l->tap, l->line, 1, field + r * wide);
         }
     }
 }
@@ -97,9 +98,18 @@ static void F(pad)(const cnet_augmenter *a, int fill, T value, const T *image, T
     }
 }
 
-/* Coordinates are folded at the middles of the first and the last pixel. */
+/* Each between low and high. */
+static void F(keep_within)(size_t n, T low, T high, T *x)
+{
+    for (size_t c = 0; c < n; c++)
+        x[c] = x[c] < low ? low : x[c] > high ? high : x[c];
+}
+
+/* Coordinates are folded at the middles of the first and the last pixel; so far out as the middle
+ * of 32 bits, pixels cannot be told. */
 static void F(mirror)(size_t n, T last, T *x)
 {
+    F(keep_within)(n, -(1 << 20), 1 << 20, x);
     for (size_t c = 0; c < n; c++) {
         const T turns = x[c] / (2 * last);
         T whole = (T)(int32_t)turns;
@@ -109,56 +119,65 @@ static void F(mirror)(size_t n, T last, T *x)
     }
 }
 
-/* Draws of a program may be as far out as its settings; beyond this, pixels cannot be told. */
-CNET_INLINE T F(within)(T x, T low, T high) { return x < low ? low : x > high ? high : x; }
+/* out[c C] = between the four pixels from p[at[c]] on, by the fractions y and x of the way. */
+CNET_INLINE void F(interpolate)(size_t n, size_t C, size_t line, const T *p, const int32_t *at,
+                                const T *y, const T *x, T *out)
+{
+    for (size_t c = 0; c < n; c++) {
+        const T *q = p + at[c];
+        const T upper = q[0] + x[c] * (q[C] - q[0]);
+        const T lower = q[line] + x[c] * (q[line + C] - q[line]);
+        out[c * C] = upper + y[c] * (lower - upper);
+    }
+}
 
-/* From the padded image, whose coordinates are one more than those of the image. */
+/* Looks at the padded image, whose coordinates are one more than those of the image. Coordinates are
+ * computed in whole chunks, the surplus of which is thrown away. */
 static void F(look)(const cnet_augmenter *a, const double *m, const T *field, int fold,
                     const T *padded, T *image)
 {
     const size_t H = a->height, W = a->width, C = a->channels, line = (W + 3) * C;
     const size_t wide = F(field_width)(a), size = F(field_size)(a);
-    const T m0 = (T)m[0], m1 = (T)m[1], m3 = (T)m[3], m4 = (T)m[4], far = 1 << 20;
+    const T m0 = (T)m[0], m1 = (T)m[1], m3 = (T)m[3], m4 = (T)m[4];
     for (size_t r = 0; r < H; r++) {
         const T from_row = (T)(m[0] * (double)r + m[2]), from_column = (T)(m[3] * (double)r + m[5]);
         for (size_t c0 = 0; c0 < W; c0 += CNET_SPAN) {
             const size_t n = W - c0 < CNET_SPAN ? W - c0 : CNET_SPAN;
+            const size_t whole = F(rounded)(n, CNET_CHUNK);
             T y[CNET_SPAN], x[CNET_SPAN];
             int32_t at[CNET_SPAN];
-            for (size_t c = 0; c < n; c++) {
+            for (size_t c = 0; c < whole; c++) {
                 const T column = (T)(int32_t)(c0 + c);
-                y[c] = F(within)(from_row + m1 * column, -far, far);
-                x[c] = F(within)(from_column + m4 * column, -far, far);
+                y[c] = from_row + m1 * column;
+                x[c] = from_column + m4 * column;
             }
             if (field) {
                 const T *down = field + r * wide + c0, *right = down + size;
-                for (size_t c = 0; c < n; c++) {
+                for (size_t c = 0; c < whole; c++) {
                     y[c] += m0 * down[c] + m1 * right[c];
                     x[c] += m3 * down[c] + m4 * right[c];
                 }
             }
             /* One line or column has no distance to mirror at: it goes on for ever. */
             if (fold && H > 1)
-                F(mirror)(n, (T)(H - 1), y);
+                F(mirror)(whole, (T)(H - 1), y);
             if (fold && W > 1)
-                F(mirror)(n, (T)(W - 1), x);
-            for (size_t c = 0; c < n; c++) {
-                const T row = F(within)(y[c] + 1, 0, (T)(H + 1));
-                const T column = F(within)(x[c] + 1, 0, (T)(W + 1));
+                F(mirror)(whole, (T)(W - 1), x);
+            F(keep_within)(whole, -1, (T)H, y);
+            F(keep_within)(whole, -1, (T)W, x);
+            for (size_t c = 0; c < whole; c++) {
+                const T row = y[c] + 1, column = x[c] + 1;
                 const int32_t i = (int32_t)row, j = (int32_t)column;
                 y[c] = row - (T)i;
                 x[c] = column - (T)j;
                 at[c] = i * (int32_t)line + j * (int32_t)C;
             }
-            for (size_t k = 0; k < C; k++) {
-                T *out = image + (r * W + c0) * C + k;
-                for (size_t c = 0; c < n; c++) {
-                    const T *p = padded + at[c] + k, *q = p + line;
-                    const T upper = p[0] + x[c] * (p[C] - p[0]);
-                    const T lower = q[0] + x[c] * (q[C] - q[0]);
-                    out[c * C] = upper + y[c] * (lower - upper);
-                }
-            }
+            T *out = image + (r * W + c0) * C;
+            if (C == 1)
+                F(interpolate)(n, 1, line, padded, at, y, x, out);
+            else
+                for (size_t k = 0; k < C; k++)
+                    F(interpolate)(n, C, line, padded + k, at, y, x, out + k);
         }
     }
 }

@@ -38,13 +38,17 @@ static void F(blur)(size_t width, size_t count, const T *tap, const T *x, size_t
 {
     enum { VECTORS = CNET_CHUNK / CNET_LANES };
     for (size_t c = 0; c < width; c += CNET_CHUNK) {
-        F(vec) sum[VECTORS] = {{0}};
+        F(vec) sum[VECTORS];
+        F(vec_anywhere) *to = (F(vec_anywhere) *)(out + c);
+        _Pragma("GCC unroll 16") for (int v = 0; v < VECTORS; v++)
+            sum[v] = (F(vec)){0};
         for (size_t i = 0; i < count; i++) {
             const F(vec_anywhere) *part = (const F(vec_anywhere) *)(x + i * step + c);
             _Pragma("GCC unroll 16") for (int v = 0; v < VECTORS; v++)
                 sum[v] += tap[i] * (F(vec))part[v];
         }
-        memcpy(out + c, sum, sizeof sum);
+        _Pragma("GCC unroll 16") for (int v = 0; v < VECTORS; v++)
+            to[v] = sum[v];
     }
 }
 

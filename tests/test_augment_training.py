@@ -165,6 +165,40 @@ def test_a_run_that_is_saved_and_continued(tmp_path):
     assert snapshot(part) != snapshot(whole)
 
 
+def test_parts_of_a_stream_are_augmented_as_batches():
+    x, y = images(24), np.random.default_rng(3).normal(size=(24, 42))
+    given = {"augment": [*SOME, augment.Mixup()], "verbose": 0, "shuffle": False}
+    one, two = (Mirror().net.compile(cnet.SGD(learning_rate=0.1), "mse") for _ in range(2))
+    one.fit(x, y, batch_size=8, **given)
+    two.fit([(x[i : i + 8], y[i : i + 8]) for i in (0, 8, 16)], **given)
+    assert snapshot(one)["steps"] == snapshot(two)["steps"]
+    assert all(
+        np.array_equal(a, b) for a, b in zip(one.get_weights(), two.get_weights(), strict=True)
+    )
+
+
+def test_a_run_is_resumed_with_the_same_augmentations(tmp_path):
+    x, y = images(24), np.random.default_rng(3).normal(size=(24, 42))
+    settings = {"batch_size": 8, "verbose": 0, "resume": tmp_path}
+
+    def net():
+        made = Mirror().net.compile(cnet.SGD(learning_rate=0.1), "mse")
+        return made, {"callbacks": [cnet.callbacks.Checkpoint(tmp_path)], **settings}
+
+    first, given = net()
+    first.fit(x, y, epochs=2, augment=[augment.RandomCrop(2)], **given)
+    other, given = net()
+    with Unchanged(other), refused(ValueError, r"augment\[0\]", "padding=3", "padding=2"):
+        other.fit(x, y, epochs=3, augment=[augment.RandomCrop(3)], **given)
+    other.fit(x, y, epochs=3, augment=[augment.RandomCrop(2)], **given)
+    whole, given = net()
+    del given["resume"], given["callbacks"]
+    whole.fit(x, y, epochs=3, augment=[augment.RandomCrop(2)], **given)
+    assert all(
+        np.array_equal(a, b) for a, b in zip(other.get_weights(), whole.get_weights(), strict=True)
+    )
+
+
 def test_a_flat_data_set_for_a_network_of_images():
     x, one, two = images(20), Mirror(), Mirror()
     one.fit(x, SOME)

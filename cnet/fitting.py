@@ -276,6 +276,7 @@ class Run:
             if self.minimiser is not None:
                 if why := self.minimiser.iterate(number):
                     self.context.stop(why)
+                self.net.passes += 1
             elif self.work.position >= self.work.rows and not self.begin_pass():
                 break
             elif not self.slices.run(self.work, min(left, self.hooks.batches()), self.rates):

@@ -191,6 +191,19 @@ def test_two_runs_are_one_also_through_a_file(dtype, tmp_path):
         assert snapshot(net) == snapshot(whole)
 
 
+def test_a_checkpoint_goes_on_to_the_same_bits(tmp_path):
+    x, y = regression()
+    whole, cut, resumed = made(), made(), made()
+    history = whole.fit(x, y, epochs=8, **WHOLE)
+    keep = cnet.callbacks.Checkpoint(tmp_path, every=1)
+    stop = cnet.callbacks.LambdaCallback(on_epoch_end=lambda run, _: 1 // (run.epoch != 4))
+    with pytest.raises(ZeroDivisionError):
+        cut.fit(x, y, epochs=8, callbacks=[keep, stop], **WHOLE)
+    other = resumed.fit(x, y, epochs=8, callbacks=[keep], resume=tmp_path, **WHOLE)
+    assert losses_of(other) == losses_of(history)
+    assert snapshot(resumed) == snapshot(whole)
+
+
 @each_dtype
 def test_threads_and_pieces_change_nothing_that_they_should_not(dtype):
     x, y = regression(n=2500, dtype=dtype)
@@ -241,9 +254,10 @@ def test_everything_frozen_is_at_a_minimum():
     x, y = regression()
     net = made()
     net.freeze()
-    with Unchanged(net):
-        history = net.fit(x, y, epochs=5, **WHOLE)
+    before = snapshot(net)
+    history = net.fit(x, y, epochs=5, **WHOLE)
     assert len(history) == 1 and history.stopped
+    assert snapshot(net) == before | {"passes": b"1"}
 
 
 def test_an_interruption_in_the_middle_of_an_iteration_leaves_the_one_before(monkeypatch):

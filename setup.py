@@ -49,6 +49,7 @@ MODULES = [
     "inference",
     "network",
     "rules",
+    "guard",
     "training",
 ]
 # What Cython's modules have in common (memoryviews above all) is compiled once, into this one.

@@ -1,54 +1,177 @@
-"""What went wrong, in words, when a loss or a parameter is not finite."""
+"""What went wrong, in words, when a loss, a gradient or a parameter is not finite."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from cnet._core.guard import FAULTS
 from cnet._core.training import Batches
+from cnet.arrays import Array, Integers
 from cnet.errors import CnetError, NonFiniteError
 
 if TYPE_CHECKING:
     from cnet.model import Sequential
 
+_UNCHANGED = "The batch changed nothing"
+# A column so many times as large as the others, and larger than this, is what one looks at first.
+_OUTSTANDING = 1e3
+# So many rows are named in a message.
+_NAMED = 5
+
 
 def diagnose(net: Sequential, work: Batches, epoch: int) -> CnetError:
-    """Return the error for a batch whose loss was not finite: where, and the likely cause."""
-    where = f"epoch {epoch}, batch {work.steps + 1}"
-    return diagnose_parameters(net, where) or _diagnose_batch(net, work, where)
+    """Return the error for a batch that was not done: where, what, whose, and the likely cause."""
+    batch = work.steps + 1
+    where = f"epoch {epoch}, batch {batch}"
+    place: dict[str, Any] = {"epoch": epoch, "batch": batch}
+    fault = FAULTS[work.guard.fault] if work.guard else ""
+    if fault == "gradient":
+        return _diagnose_gradient(net, work, where, place)
+    if fault == "update":
+        return NonFiniteError(
+            f"{where}: the step would have made parameters, or what the optimizer keeps of them, "
+            f"infinite. The likely cause is {_rate(net)}, {_sizes(net, work)}. {_UNCHANGED}",
+            quantity="update",
+            **place,
+        )
+    return diagnose_parameters(net, where, place) or _diagnose_batch(net, work, where, place)
 
 
-def diagnose_parameters(net: Sequential, where: str) -> CnetError | None:
+def diagnose_parameters(
+    net: Sequential, where: str, place: dict[str, Any] | None = None
+) -> CnetError | None:
     """Return the error for the first parameter that is not finite, if there is one."""
     for name, values in net.parameters.items():
         if not np.isfinite(values).all():
             return NonFiniteError(
-                f"{where}: {name} is not finite: the last steps were too large. The likely cause "
-                f"is the learning rate ({net.rule.settings[0]:g}: try a tenth). The network keeps "
-                "these parameters; set_weights or a saved file brings good ones back"
+                f"{where}: {name} is not finite. A step that would make it so is not done, so that "
+                f"it must have been set, or stepped by hand; {_rate(net)} may have been the cause. "
+                "set_weights or a saved file brings good ones back",
+                quantity="parameter",
+                layer=name.rpartition(".")[0],
+                **(place or {}),
             )
     return None
 
 
-def _diagnose_batch(net: Sequential, work: Batches, where: str) -> CnetError:
-    found = work.first_nonfinite_slot()
-    rate = f"{net.rule.settings[0]:g}"
+def _diagnose_batch(
+    net: Sequential, work: Batches, where: str, place: dict[str, Any]
+) -> CnetError:
+    found = _first_nonfinite(net, work)
     if found is None:
         return NonFiniteError(
             f"{where}: the loss is {work.last_loss}, though all outputs are finite: loss "
-            f"{net.compiled.loss.name!r} overflows. The likely cause is the size of x, y or the "
-            "sample weights (scale columns to about -1..1), outputs outside the range that "
-            f"the loss takes, or the learning rate ({rate}: try a tenth). The batch changed nothing"
+            f"{net.compiled.loss.name!r} overflows. {_loss_cause(net, work)} {_UNCHANGED}",
+            quantity="loss",
+            **place,
         )
-    if found[0] == 0:
+    slot, rows = found
+    first, named = _rows(work, rows)
+    place["rows"] = tuple(_rows_of_x(work, rows).tolist())
+    if slot == 0:
         return NonFiniteError(
-            f"{where}: x is finite, but not in {net.dtype}, first at row {found[1]} of the batch; "
-            "scale its columns to about -1..1. The batch changed nothing"
+            f"{where}: x is finite, but not in {net.dtype}, first at {first}; "
+            f"scale its columns to about -1..1.{named} {_UNCHANGED}",
+            quantity="input",
+            **place,
         )
-    layer = net.built.layer_of_slot(found[0])
+    layer = net.built.layer_of_slot(slot)
     return NonFiniteError(
-        f"{where}: the output of {layer} is not finite, first at row {found[1]} of the batch. The "
-        "likely cause is the size of the inputs (scale their columns to about -1..1) or the "
-        f"learning rate ({rate}: try a tenth). The batch changed nothing"
+        f"{where}: the output of {layer} is not finite, first at {first}. The likely cause is "
+        f"{_sizes(net, work, rows)}, or {_rate(net)}.{named} {_UNCHANGED}",
+        quantity="output",
+        layer=layer.partition(" ")[0],
+        **place,
+    )
+
+
+def _diagnose_gradient(
+    net: Sequential, work: Batches, where: str, place: dict[str, Any]
+) -> CnetError:
+    name = next(n for n, g in net.gradients.items() if not np.isfinite(g).all())
+    found = _first_nonfinite(net, work, slopes=True)
+    words = ""
+    if found is not None:
+        first, named = _rows(work, found[1])
+        place["rows"] = tuple(_rows_of_x(work, found[1]).tolist())
+        words = f", first at {first}.{named}" if named else f", first at {first}"
+    rows = None if found is None else found[1]
+    return NonFiniteError(
+        f"{where}: the loss is {work.last_loss:g}, but the gradient of {name} is not finite"
+        f"{words}. The likely cause is {_sizes(net, work, rows)}, or {_rate(net)}. {_UNCHANGED}",
+        quantity="gradient",
+        layer=name.rpartition(".")[0],
+        **place,
+    )
+
+
+def _first_nonfinite(
+    net: Sequential, work: Batches, *, slopes: bool = False
+) -> tuple[int, Integers] | None:
+    """Return the first slot on the way that is not finite, and which rows of the batch it is in."""
+    core = net.built.core
+    slots = range(len(core.widths))
+    for slot in reversed(slots[1:]) if slopes else slots:
+        if slot in core.single_slots:
+            continue  # statistics of columns, which are not finite where a row's value is not
+        bad = ~np.isfinite(work.work.copy(slot, net.dtype, slopes)).all(axis=1)
+        if bad.any():
+            return slot, np.flatnonzero(bad) + work.work.first_row
+    return None
+
+
+def _rows_of_x(work: Batches, rows: Integers) -> Integers:
+    """Return where rows of the running batch are in the data."""
+    places: Integers = rows + work.position
+    return places if work.order is None else work.order[places]
+
+
+def _rows(work: Batches, rows: Integers) -> tuple[str, str]:
+    """Return the first of the rows in words, and those of x if there are more."""
+    places = _rows_of_x(work, rows)
+    first = f"row {rows[0]} of the batch (row {places[0]} of x)"
+    if len(rows) == 1:
+        return first, ""
+    some = ", ".join(map(str, places[:_NAMED].tolist()))
+    more = f" and {len(rows) - _NAMED} more" if len(rows) > _NAMED else ""
+    return first, f" Rows of x: {some}{more}."
+
+
+def _rate(net: Sequential) -> str:
+    return f"the learning rate ({net.rule.settings[0]:g}: try a tenth)"
+
+
+def _sizes(net: Sequential, work: Batches, rows: Integers | None = None) -> str:
+    """Return words on the size of the inputs: a column that stands out, or all of them."""
+    x = np.abs(work.work.copy(0, net.dtype).astype(np.float64))
+    if rows is not None:
+        x = x[rows - work.work.first_row]
+    remedy = "scale its columns to about -1..1"
+    columns: Array = x.max(axis=0)
+    largest = int(columns.argmax())
+    others = np.delete(columns, largest)
+    usual = float(np.median(others)) if others.size else 0.0
+    if columns[largest] < _OUTSTANDING:
+        return "the size of the weights and of the activations"
+    size = f"column {largest} of x reaches {columns[largest]:g}"
+    if columns[largest] > _OUTSTANDING * usual and others.size:
+        return f"the size of the inputs ({size}, the others about {usual:g}: {remedy})"
+    return f"the size of the inputs ({size}: {remedy})"
+
+
+def _loss_cause(net: Sequential, work: Batches) -> str:
+    """Return words on a loss that is not finite though the outputs are."""
+    outputs = work.work.copy(int(net.built.program.operations[-1]["y"]), net.dtype)
+    if net.compiled.loss.name == "poisson" and outputs.min() <= 0:
+        name = net.built.program.rows[-1].name
+        return (
+            f"It is a logarithm of outputs, of which some are not above 0 (down to "
+            f"{outputs.min():g}): give {name} activation='exp' or 'softplus'."
+        )
+    return (
+        "The likely cause is the size of x, y or the sample weights (scale columns to about -1..1),"
+        f" outputs outside the range that the loss takes (they reach {np.abs(outputs).max():g}), "
+        f"or {_rate(net)}."
     )

@@ -27,7 +27,33 @@ class NotBuiltError(CnetError, RuntimeError):
 
 
 class NonFiniteError(CnetError, ValueError):
-    """NaN or infinity, in the data before training starts or in a batch while it runs."""
+    """NaN or infinity, in the data before training starts or in a batch while it runs.
+
+    Attributes
+    ----------
+    quantity : {"input", "output", "loss", "gradient", "update", "parameter"} or None
+        What is not finite; None where the data were refused before training.
+    layer : str or None
+        Whose it is.
+    epoch, batch : int or None
+        Where training was, counted from 1.
+    rows : tuple of int
+        The rows of x that did it, as far as they are known.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        quantity: str | None = None,
+        layer: str | None = None,
+        epoch: int | None = None,
+        batch: int | None = None,
+        rows: tuple[int, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.quantity, self.layer = quantity, layer
+        self.epoch, self.batch, self.rows = epoch, batch, rows
 
 
 class GradientError(CnetError, ArithmeticError):

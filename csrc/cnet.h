@@ -255,6 +255,9 @@ typedef struct cnet_kernels {
     /* Index of the first value that is not finite, or n. */
     size_t (*first_nonfinite)(size_t n, const void *x);
 
+    /* The largest |x|; infinity or NaN if a value is not finite. */
+    double (*largest)(size_t n, const void *x);
+
     double (*sum_squares)(size_t n, const void *x);
 
     /* Returns l1 sum |p| + l2 sum p^2 and adds its gradient to g unless that is NULL. */

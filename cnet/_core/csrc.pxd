@@ -167,6 +167,7 @@ cdef extern from "cnet.h" nogil:
         void (*mix_targets)(const cnet_augmenter *, const cnet_batch *, const cnet_source *,
                             const int64_t *, size_t, void *) noexcept nogil
         size_t (*first_nonfinite)(size_t, const void *) noexcept nogil
+        double (*largest)(size_t, const void *) noexcept nogil
         double (*sum_squares)(size_t, const void *) noexcept nogil
         double (*penalize)(size_t, double, double, const void *, void *) noexcept nogil
 

@@ -5,9 +5,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cnet._core.augment import Augmenter
+from cnet._core.guard import Guard
 from cnet._core.network import Network
 from cnet._core.rules import Rule
 from cnet._core.sources import Source
+from cnet._core.workspace import Workspace
 
 class Batches:
     def __new__(
@@ -74,4 +76,9 @@ class Batches:
         metric_sums: Any,
     ) -> None: ...
     def run(self, batches: int, rates: NDArray[np.float64] | None = None) -> bool: ...
-    def first_nonfinite_slot(self) -> tuple[int, int] | None: ...
+    @property
+    def work(self) -> Workspace: ...
+    @property
+    def guard(self) -> Guard: ...
+    @property
+    def order(self) -> NDArray[np.int64] | None: ...

@@ -15,6 +15,7 @@ from cnet._core.csrc cimport cnet_kernels, cnet_loss, cnet_run
 from cnet._core.foreign cimport ForeignLoss, raise_failure
 from cnet._core.kernels cimport expect_shape
 from cnet._core.kernels import LOSSES, METRICS
+from cnet._core.guard cimport Guard
 from cnet._core.network cimport Network
 from cnet._core.rules cimport Rule
 from cnet._core.sources cimport Source, expect_indices, in_place, put_rows, take_indices
@@ -81,9 +82,10 @@ cdef class Batches:
     """
 
     cdef Network network
-    cdef Workspace work
+    cdef readonly Workspace work
     cdef Rule rule
     cdef Augmenter augmenter
+    cdef readonly Guard guard
     cdef Source x
     cdef Source targets
     cdef Source weights
@@ -91,7 +93,8 @@ cdef class Batches:
     cdef object outputs
     cdef char *outputs_at
     cdef str target_kind
-    cdef object order, metric_ids, target_buffer
+    cdef readonly object order
+    cdef object metric_ids, target_buffer
     cdef const int64_t *labels_at
     cdef const int64_t *order_at
     cdef int *metric_ids_at
@@ -192,10 +195,12 @@ cdef class Batches:
         if piece <= before:
             return 0
         work = self.network.workspace(piece, self.rule is not None, False)
+        guard = None if self.rule is None else Guard(self.network, self.rule, work)
         buffer = aligned_zeros(piece * (self.columns * max(item, 8) + item) + 64)
         if before:
             work.run.merged, work.run.threads = self.work.run.merged, self.work.run.threads
-        self.work, self.target_buffer, self.piece = work, buffer, piece
+        self.work, self.guard = work, guard
+        self.target_buffer, self.piece = buffer, piece
         if self.own_loss is not None:
             self.own_loss.memory = buffer
         self.target_at = <char *>address(buffer)
@@ -276,8 +281,9 @@ cdef class Batches:
         Returns
         -------
         bool
-            False if a loss was not finite: that batch has changed no parameter, and is
-            the one at `position`. So it is if a part of the user's own has raised an error.
+            False if a loss, a gradient or a parameter would not have been finite, as `guard`
+            knows, or if a part of the user's own has raised an error: that batch has changed no
+            parameter, and is the one at `position`.
         """
         cdef bint good = True
         cdef Py_ssize_t i
@@ -311,6 +317,7 @@ cdef class Batches:
             scale /= <double>self.columns
         if self.rule is not None:
             self.work.run.step = <uint64_t>self.rule.running_at[0]
+            self.guard.begin()
         if self.augmenter is not None:
             self.augmenter.begin(&self.x.rows, self.order_at, self.position, rows, self.work.run.seed,
                                  self.work.run.step, self.work.run.threads)
@@ -326,10 +333,8 @@ cdef class Batches:
             done += n
         if self.rule is not None:
             value += self.network.penalize(True)
-            if not isfinite(value):
+            if not isfinite(value) or not self.guard.step(rows):
                 self.last_loss = value
-                return False
-            if not self.rule.step(self.work.run.threads):
                 return False
             self.network.absorb_statistics(&self.work.run)
             self.norm_sum += self.rule.norm
@@ -381,6 +386,7 @@ cdef class Batches:
             return NAN if run.failure != NULL else value
         if self.rule is not None:
             self.network.backward_ops(run)
+            self.guard.look()
         if self.metric_count or self.outputs_at != NULL:
             self.network.finish_linked(run)
             for i in range(self.metric_count):
@@ -390,9 +396,3 @@ cdef class Batches:
                 put_rows(<const char *>y, self.network.outputs * self.network.itemsize,
                          self.order_at, first, n, self.outputs_at)
         return NAN if run.failure != NULL else value
-
-    def first_nonfinite_slot(self):
-        """(slot, row of the batch) of the first value of the last batch that is not finite, or None."""
-        found = self.work.first_nonfinite(self.network.kernels, self.network.widths,
-                                          self.network.single_slots)
-        return None if found is None else (found[0], self.piece_begin + found[1])

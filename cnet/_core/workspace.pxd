@@ -1,13 +1,18 @@
-from cnet._core.csrc cimport cnet_kernels, cnet_run
+from cnet._core.csrc cimport cnet_run
 
 
 cdef class Workspace:
     cdef cnet_run run
     cdef readonly Py_ssize_t capacity
     cdef object memory
+    cdef tuple widths
+    cdef frozenset single
     cdef void *input_buffer
+    cdef void *values_at
+    cdef void *slopes_at
+    cdef readonly Py_ssize_t values
+    cdef readonly Py_ssize_t slopes
 
-    cdef object first_nonfinite(self, const cnet_kernels *kernels, tuple widths, frozenset single)
 
 
 # A NumPy array of n zero bytes whose first is 64-byte aligned, and its address.

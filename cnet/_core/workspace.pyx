@@ -3,8 +3,9 @@
 import numpy as np
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
+from libc.string cimport memcpy
 
-from cnet._core.csrc cimport CNET_SCRATCH_BYTES, cnet_kernels
+from cnet._core.csrc cimport CNET_SCRATCH_BYTES
 
 cdef size_t ALIGNMENT = 64
 
@@ -48,12 +49,17 @@ cdef class Workspace:
         Slots whose gradient lies in that of a later slot of the same width.
     spare : int
         Columns of what operations are helped with that cannot add to a gradient.
+
+    Attributes
+    ----------
+    values, slopes : int
+        Elements of all values but the input's, which lie side by side, and of all gradients.
     """
 
     def __cinit__(self, tuple widths, frozenset single, Py_ssize_t itemsize, Py_ssize_t capacity,
                   bint training, dict shared, Py_ssize_t spare):
-        cdef Py_ssize_t slots = len(widths), tables, total, at, size, i
-        self.capacity = capacity
+        cdef Py_ssize_t slots = len(widths), tables, total, at, i
+        self.capacity, self.widths, self.single = capacity, widths, single
         tables = padded(2 * slots * sizeof(void *))
         sizes = [
             padded(width * (1 if slot in single else capacity) * itemsize)
@@ -71,35 +77,41 @@ cdef class Workspace:
         self.run.scratch = base + at
         at += padded(CNET_SCRATCH_BYTES)
         for i in range(slots):
-            size = sizes[i]
             self.run.value[i] = base + at
-            at += size
-            if training and i not in shared:
-                self.run.slope[i] = base + at
-                at += size
+            at += <Py_ssize_t>sizes[i]
+        self.input_buffer = self.run.value[0]
+        # What is looked at as a whole begins behind the input, which has its place elsewhere in some
+        # batches, and behind its gradient, which hardly anybody wants.
+        self.values_at = base + at if slots == 1 else self.run.value[1]
+        self.values = (base + at - <char *>self.values_at) // itemsize
+        self.slopes_at = base + at + (<Py_ssize_t>sizes[0] if training and 0 not in shared else 0)
         if training:
+            for i in range(slots):
+                if i not in shared:
+                    self.run.slope[i] = base + at
+                    at += <Py_ssize_t>sizes[i]
             for i in sorted(shared, reverse=True):
                 self.run.slope[i] = self.run.slope[<Py_ssize_t>shared[i]]
             self.run.spare = base + at
-        self.input_buffer = self.run.value[0]
+        self.slopes = max(0, base + at - <char *>self.slopes_at) // itemsize
         self.run.owner = <void *>self
         self.run.threads = 1
         self.run.training = training
 
     @property
+    def first_row(self):
+        """The place of the rows of the last pass in their batch."""
+        return self.run.first_row
+
+    def copy(self, int slot, dtype, bint slopes=False):
+        """Values of a slot in the last pass, or their gradients: (rows, columns)."""
+        cdef size_t rows = 1 if slot in self.single else self.run.rows
+        values = np.empty((rows, self.widths[slot]), dtype)
+        memcpy(address(values), self.run.slope[slot] if slopes else self.run.value[slot],
+               values.nbytes)
+        return values
+
+    @property
     def nbytes(self):
         """Memory held, in bytes."""
         return self.memory.nbytes
-
-    cdef object first_nonfinite(self, const cnet_kernels *kernels, tuple widths, frozenset single):
-        """(slot, row) of the first value of the last pass that is not finite, or None."""
-        cdef size_t at, n
-        cdef int slot
-        for slot in range(len(widths)):
-            if slot in single:
-                continue  # statistics of columns, which are not finite where a row's value is not
-            n = self.run.rows * <size_t>widths[slot]
-            at = kernels.first_nonfinite(n, self.run.value[slot])
-            if at < n:
-                return slot, at // <size_t>widths[slot]
-        return None

@@ -3,7 +3,9 @@
 from cnet import (
     activations,
     augment,
+    averaging,
     callbacks,
+    constraints,
     custom,
     datasets,
     initializers,
@@ -13,6 +15,7 @@ from cnet import (
     regularizers,
     schedules,
 )
+from cnet.averaging import EMA, SWA, Lookahead
 from cnet.blocks import Parallel, Residual
 from cnet.callbacks import Checkpoint, EarlyStopping
 from cnet.differences import gradcheck
@@ -24,6 +27,7 @@ from cnet.errors import (
     NotBuiltError,
     ShapeError,
 )
+from cnet.groups import Group
 from cnet.history import History
 from cnet.info import info
 from cnet.io import load, save
@@ -52,8 +56,10 @@ from cnet.version import __version__
 from cnet.whole import LBFGS, Muon
 
 __all__ = [
+    "EMA",
     "LBFGS",
     "SGD",
+    "SWA",
     "AMSGrad",
     "Activation",
     "AdaDelta",
@@ -72,9 +78,11 @@ __all__ = [
     "GaussianDropout",
     "GaussianNoise",
     "GradientError",
+    "Group",
     "History",
     "LayerNormalization",
     "Lion",
+    "Lookahead",
     "Muon",
     "Nadam",
     "NonFiniteError",
@@ -90,7 +98,9 @@ __all__ = [
     "__version__",
     "activations",
     "augment",
+    "averaging",
     "callbacks",
+    "constraints",
     "custom",
     "datasets",
     "find_learning_rate",

@@ -9,12 +9,15 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any, Self
 
+from cnet import averaging as _averaging
+from cnet import groups as _groups
 from cnet import losses, optimizers, training
 from cnet import metrics as _metrics
 from cnet._core.rules import Rule
 from cnet._core.training import Batches
 from cnet.arrays import Array, Floats
 from cnet.assembly import Built, check_dtype, plan, row_shape
+from cnet.averaging import Averaging
 from cnet.data import as_array, as_rows
 from cnet.errors import (
     NotBuiltError,
@@ -23,8 +26,9 @@ from cnet.errors import (
     check_number,
     check_sequence,
 )
+from cnet.groups import Grouped, GroupsLike
 from cnet.history import History
-from cnet.layers import Layer, check_network, innermost_names, layer_names, named
+from cnet.layers import Layer, check_network, innermost_names, layer_names
 from cnet.losses import Loss
 from cnet.metrics import MetricLike
 from cnet.optimizer import Optimizer
@@ -33,7 +37,7 @@ from cnet.rates import RateLike, Schedule
 from cnet.summary import summary_table
 
 
-class Assembled:
+class Assembled(Grouped):
     """Layers, settings and memory of a network: all that `Sequential` has, and how it is built.
 
     All fields are here; what is done with them (training, prediction, backpropagation by hand) is
@@ -44,14 +48,9 @@ class Assembled:
     __slots__ = (
         "__weakref__",
         "_built",
-        "_compiled",
         "_dtype",
-        "_frozen",
-        "_innermost",
         "_layers",
-        "_names",
         "_rates",
-        "_rule",
         "_seed",
         "_step",
         "_training",
@@ -116,6 +115,7 @@ class Assembled:
             built = Built(self.layers, self._names, inputs, self.dtype, self.seed)
             if self._compiled is not None:
                 built.check_loss(self._compiled.loss, self._compiled.metrics)
+                training.check_rule(self._compiled, built.program.parameters)
             self._built = built
         elif row_shape(inputs) != self._built.shape:
             raise ShapeError(
@@ -146,8 +146,13 @@ class Assembled:
         optimizer: str | Optimizer = "adam",
         loss: str | Loss = "mse",
         metrics: MetricLike | Sequence[MetricLike] = (),
+        *,
+        groups: GroupsLike | None = None,
+        averaging: Averaging | None = None,
     ) -> Self:
         """Say how to train. Calling it again starts the optimizer afresh and keeps the weights.
+
+        The weights are then those that predictions were made with, also where they were averaged.
 
         Parameters
         ----------
@@ -159,6 +164,13 @@ class Assembled:
             outputs of all its rows, which takes memory for them: the other names of
             `cnet.metrics.names()`, objects such as `cnet.metrics.F1("micro")`, and functions
             f(y_true, y_pred) -> float (see `cnet.metrics.CustomMetric`).
+        groups : {name: Group or dict}, optional
+            Settings of single layers ("dense_1") or parameters ("dense_1.bias"), such as
+            `{"dense_1": {"learning_rate_factor": 0.1, "weight_decay": 0.0}}`; see `cnet.Group`.
+            What is said of a parameter comes before what is said of its layer.
+        averaging : Averaging, optional
+            `cnet.EMA(0.999)`, `cnet.SWA(start=10)` or `cnet.Lookahead()`: have predictions made
+            with averages of the weights; see `cnet.averaging`.
 
         Returns
         -------
@@ -169,14 +181,23 @@ class Assembled:
         ------
         ValueError, TypeError
             For unknown names, a loss that does not fit the last layer, a metric that does not fit
-            the loss, or two figures of one name.
+            the loss, or two figures of one name. Names in `groups` are looked up when the network
+            is built.
         """
         if isinstance(metrics, str) or callable(metrics):
             metrics = [metrics]
         checked = _metrics.check(check_sequence("metrics", metrics, "['accuracy']"))
-        compiled = training.Compiled(optimizers.get(optimizer), losses.get(loss), checked)
+        compiled = training.Compiled(
+            optimizers.get(optimizer),
+            losses.get(loss),
+            checked,
+            _groups.check(groups),
+            _averaging.check(averaging),
+        )
         if self._built is not None:
             self._built.check_loss(compiled.loss, compiled.metrics)
+            training.check_rule(compiled, self._built.program.parameters)
+            self._built.core.adopt_average()
         self._compiled, self._rule, self._step = compiled, None, None
         return self
 
@@ -284,18 +305,7 @@ class Assembled:
     def rule(self) -> Rule:
         """The update rule with its state."""
         if self._rule is None:
-            optimizer, built = self.compiled.optimizer, self.built
-            self._rule = Rule(
-                built.core,
-                optimizer.rule,
-                optimizer.settings(),
-                optimizer.fill,
-                [(p.offset, p.size) for p in built.program.parameters],
-                optimizer.clip,
-                optimizer.call(built.program.parameters),
-                built.program.hidden_matrices() if optimizer.takes_matrices else None,
-                optimizer.history,
-            )
+            self._rule = training.make_rule(self.built, self.compiled)
             self._apply_freezing(self._rule)
         return self._rule
 
@@ -308,8 +318,20 @@ class Assembled:
 
     @property
     def parameters(self) -> MappingProxyType[str, Array]:
-        """{name: array}, such as "dense_1.weight" (inputs, units): the network's own memory."""
+        """{name: array}, such as "dense_1.weight" (inputs, units): the network's own memory.
+
+        What training moves; predictions may be made with `averages` of them.
+        """
         return MappingProxyType(self.built.parameters)
+
+    @property
+    def averages(self) -> MappingProxyType[str, Array]:
+        """{name: array} of the averaged parameters, where predictions are made with them; or empty.
+
+        The network's own memory.
+        """
+        shown = self.built.core.shows_average
+        return MappingProxyType(self.built.average_views() if shown else {})
 
     @property
     def gradients(self) -> MappingProxyType[str, Array]:
@@ -325,11 +347,17 @@ class Assembled:
         return MappingProxyType(self.built.buffers)
 
     def get_weights(self) -> list[Array]:
-        """Return copies of all parameters, then of all buffers, in their order."""
-        return [values.copy() for values in (self.built.parameters | self.built.buffers).values()]
+        """Return copies of all parameters, then of all buffers, in their order.
+
+        Where predictions are made with averages of the parameters, it is these.
+        """
+        shown = self.averages or self.built.parameters
+        return [values.copy() for values in (*shown.values(), *self.built.buffers.values())]
 
     def set_weights(self, weights: Sequence[Any]) -> None:
         """Replace all parameters, then all buffers; nothing changes if one does not fit.
+
+        Averages of the parameters begin afresh, as far as there are any.
 
         Raises
         ------
@@ -343,53 +371,9 @@ class Assembled:
                 f"got {len(weights)} arrays, expected {len(names)}: {', '.join(names)}"
             )
         self.built.set_arrays(dict(zip(names, weights, strict=True)))
-
-    # ---- freezing --------------------------------------------------------------------------------
-
-    @property
-    def frozen(self) -> tuple[str, ...]:
-        """Names of the layers that training leaves as they are; of a block, those in it."""
-        return tuple(name for name in self._innermost if name in self._frozen)
-
-    def freeze(self, *layers: str) -> None:
-        """Have training leave the weights of some layers as they are; of all, if none is named.
-
-        The gradients are still computed, and the optimizer's state of these weights stays too.
-        Frozen weights do not count in a norm that gradients are cut by.
-
-        Parameters
-        ----------
-        *layers : str
-            Names, as in `parameters` before the last dot. The name of a block such as
-            `cnet.Residual` stands for all layers in it, "residual_1.dense_1" for one of them.
-
-        Raises
-        ------
-        ValueError
-            For an unknown name; nothing changes then.
-        """
-        self._frozen |= self._named(layers)
         if self._rule is not None:
-            self._apply_freezing(self._rule)
-
-    def unfreeze(self, *layers: str) -> None:
-        """Have training change the weights of some layers again; of all, if none is named.
-
-        Raises
-        ------
-        ValueError
-            For an unknown name; nothing changes then.
-        """
-        self._frozen -= self._named(layers)
-        if self._rule is not None:
-            self._apply_freezing(self._rule)
-
-    def _named(self, layers: Sequence[str]) -> frozenset[str]:
-        return frozenset(named(layers, self._names, self._innermost) or self._innermost)
-
-    def _apply_freezing(self, rule: Rule) -> None:
-        owners = [p.name.rpartition(".")[0] for p in self.built.program.parameters]
-        rule.freeze([owner in self._frozen for owner in owners])
+            self._rule.averaging[:] = 0
+            self._rule.show_average()
 
     def summary(self) -> None:
         """Print a table: layer, output shape, parameters, memory."""

@@ -79,6 +79,11 @@ class Built:
             for p in self.program.parameters
         }
 
+    def average_views(self) -> dict[str, Array]:
+        """Return {name: view} of the averaged parameters; empty if none are kept."""
+        average = self.core.average
+        return {} if average is None else self.views(average)
+
     @property
     def last_activation(self) -> str:
         """Name of the activation that makes the outputs; "custom" for what is the user's own."""

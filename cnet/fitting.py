@@ -230,6 +230,9 @@ class Run:
             self.steps = stream.batches()
         elif steps_per_epoch is None:
             self.steps = self.limit = -(-data.rows // self.work.batch_size)
+        averaging = net.compiled.averaging
+        if averaging is not None:
+            net.rule.unit = averaging.unit(self.steps)
         self.slices = training.Slices()
         # What makes the steps, where an optimizer needs the whole set for one.
         takes_whole = net.compiled.optimizer.takes_whole_set

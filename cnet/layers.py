@@ -10,8 +10,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from cnet import activations, initializers, regularizers
+from cnet import activations, constraints, initializers, regularizers
 from cnet.activations import AnyActivation
+from cnet.constraints import ConstraintLike
 from cnet.description import Description
 from cnet.errors import ShapeError, check_flag, check_integer, check_sequence, unknown
 from cnet.initializers import InitializerLike
@@ -199,6 +200,10 @@ class Dense(Layer, eq=False):
         What the size of the weights costs: "l1", "l2", "l1_l2" or `cnet.regularizers.L2(1e-4)`.
         Part of the loss that `fit` and `evaluate` report.
     bias_regularizer : the same, for the bias
+    kernel_constraint : name or constraint, optional
+        What the weights are held to after every step: "max_norm", "non_negative" or
+        `cnet.constraints.MaxNorm(2.0)`.
+    bias_constraint : the same, for the bias
     name : str, optional
         "dense_1", "dense_2", ... unless given.
 
@@ -216,6 +221,8 @@ class Dense(Layer, eq=False):
     bias_initializer: InitializerLike = "zeros"
     kernel_regularizer: RegularizerLike | None = None
     bias_regularizer: RegularizerLike | None = None
+    kernel_constraint: ConstraintLike | None = None
+    bias_constraint: ConstraintLike | None = None
 
     def __post_init__(self) -> None:
         self._set("units", check_integer("units", self.units, 1))
@@ -228,6 +235,8 @@ class Dense(Layer, eq=False):
         self._set("bias_initializer", initializers.get(self.bias_initializer))
         for name in ("kernel_regularizer", "bias_regularizer"):
             self._set(name, regularizers.get(getattr(self, name)))
+        for name in ("kernel_constraint", "bias_constraint"):
+            self._set(name, constraints.get(getattr(self, name)))
 
     @property
     def inputs_given(self) -> int | None:
@@ -255,12 +264,14 @@ class Dense(Layer, eq=False):
             (shape[0], self.units),
             initializers.get(kernel),
             regularizers.get(self.kernel_regularizer),
+            constraints.get(self.kernel_constraint),
         )
         bias = None
         if self.use_bias:
             start = initializers.get(self.bias_initializer)
             penalty = regularizers.get(self.bias_regularizer)
-            bias = program.parameter(f"{name}.bias", (self.units,), start, penalty)
+            held = constraints.get(self.bias_constraint)
+            bias = program.parameter(f"{name}.bias", (self.units,), start, penalty, held)
         y = program.operation("dense", x, self.units, function, weight, bias, name=name)
         parameters = (weight, bias) if bias else (weight,)
         program.rows.append(Row(name, "Dense", (self.units,), parameters, function))

@@ -389,7 +389,10 @@ class Sequential(Assembled):
             If the schedule cannot be followed here, see `Schedule.check`.
         """
         lbfgs.refuse(self.compiled.optimizer, "a single batch")
-        schedule = self.compiled.optimizer.schedule
+        compiled = self.compiled
+        schedule = compiled.optimizer.schedule
+        if compiled.averaging is not None:
+            compiled.averaging.check(epochs=False)
         if schedule is None:
             return None
         done, kept = int(self.rule.running[0]), self._rates

@@ -11,11 +11,14 @@ from typing import Any
 
 from cnet import rates
 from cnet.description import Description
-from cnet.errors import check_flag, check_number
+from cnet.errors import check_flag, check_number, unknown
 from cnet.rates import RateLike, Schedule
 
 # The settings that cut gradients, and what they cut by.
 CLIPS = {"clipvalue": "value", "clipnorm": "norm", "global_clipnorm": "global_norm"}
+
+# Which parameters weight decay is for.
+DECAYING = ("all", "kernels")
 
 
 class Optimizer(Description, ABC, kw_only=True):
@@ -27,10 +30,13 @@ class Optimizer(Description, ABC, kw_only=True):
         Size of a step; each class has its own default. Instead of a number, a schedule of
         `cnet.schedules`, or a function of the number of steps done.
     weight_decay : float
-        Times the parameter, added to its gradient (as in PyTorch, biases included).
+        Times the parameter, added to its gradient (as in PyTorch).
     decoupled_weight_decay : bool
         Instead shrink the parameter by learning_rate * weight_decay before the step (Loshchilov and
         Hutter, 2019).
+    weight_decay_on : {"all", "kernels"}
+        Which parameters decay: all (as in PyTorch), or the matrices only, so that biases and the
+        gamma and beta of normalisations do not. What `compile(groups=...)` says comes before it.
     clipvalue : float, optional
         Cut every number of the gradients to -clipvalue..clipvalue before the step.
     clipnorm : float, optional
@@ -43,6 +49,7 @@ class Optimizer(Description, ABC, kw_only=True):
     learning_rate: RateLike = 0.01
     weight_decay: float = 0.0
     decoupled_weight_decay: bool = False
+    weight_decay_on: str = "all"
     clipvalue: float | None = None
     clipnorm: float | None = None
     global_clipnorm: float | None = None
@@ -54,6 +61,8 @@ class Optimizer(Description, ABC, kw_only=True):
         else:
             check_number("learning_rate", self.learning_rate, 0)
         check_number("weight_decay", self.weight_decay, 0)
+        if self.weight_decay_on not in DECAYING:
+            raise unknown("weight_decay_on", self.weight_decay_on, DECAYING)
         clips = [n for n in CLIPS if getattr(self, n) is not None]
         if len(clips) > 1:
             raise ValueError(f"give one of {' and '.join(clips)}: gradients are cut once")

@@ -9,6 +9,7 @@ from typing import Any
 
 from cnet import activations
 from cnet.activations import ActivationFunction, AnyActivation, CustomActivation
+from cnet.constraints import Constraint
 from cnet.description import Description
 from cnet.initializers import Initializer
 from cnet.regularizers import Regularizer
@@ -25,11 +26,27 @@ class Parameter(Description):
     offset: int
     initializer: Initializer
     regularizer: Regularizer | None = None
+    constraint: Constraint | None = None
 
     @property
     def size(self) -> int:
         """Number of elements."""
         return math.prod(self.shape)
+
+    @property
+    def layer(self) -> str:
+        """Name of the layer that it belongs to."""
+        return self.name.rpartition(".")[0]
+
+    @property
+    def columns(self) -> int:
+        """Columns of a kernel (inputs, units); 1 of a vector."""
+        return math.prod(self.shape[1:])
+
+    @property
+    def is_kernel(self) -> bool:
+        """Whether it is a matrix: biases and what normalisations have are not."""
+        return len(self.shape) > 1
 
 
 class Row(Description):
@@ -96,9 +113,10 @@ class Program:
         shape: tuple[int, ...],
         initializer: Initializer,
         regularizer: Regularizer | None = None,
+        constraint: Constraint | None = None,
     ) -> Parameter:
         """Add a parameter behind those that are there."""
-        parameter = Parameter(name, shape, self.size, initializer, regularizer)
+        parameter = Parameter(name, shape, self.size, initializer, regularizer, constraint)
         self.parameters.append(parameter)
         self.size += -(-parameter.size // _ALIGNMENT) * _ALIGNMENT
         return parameter

@@ -145,7 +145,7 @@ def find_learning_rate(
         trial = copy.deepcopy(net)
     growth = (highest / lowest) ** (1 / (steps - 1))
     optimizer = compiled.optimizer.replace(learning_rate=lowest)
-    trial.compile(optimizer, compiled.loss)
+    trial.compile(optimizer, compiled.loss, groups=dict(compiled.groups))
     with trial.building_for(x):
         data = training.prepare(trial, x, y, sample_weight)
         trial.built.check_batches(data.rows, batch_size or data.rows)

@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cnet import (
+    averaging,
     blocks,
     classes,
+    constraints,
+    groups,
     initializers,
     layers,
     losses,
@@ -44,7 +47,8 @@ _DESCRIPTIONS: dict[str, Any] = {
     cls.__name__: cls
     for module in (
         *(layers, noise, norms, blocks),
-        *(initializers, losses, measures, optimizers, regularizers, whole),
+        *(initializers, losses, measures, optimizers, regularizers, whole, groups, constraints),
+        averaging,
     )
     for cls in vars(module).values()
     if isinstance(cls, type) and issubclass(cls, Description) and cls.__module__ == module.__name__
@@ -132,12 +136,17 @@ def state_of(net: Sequential) -> tuple[dict[str, Any], dict[str, Array]]:
             "optimizer": describe(compiled.optimizer),
             "loss": describe(compiled.loss),
             "metrics": [describe(m) for m in compiled.metrics if is_readable(m)],
+            "groups": {name: describe(group) for name, group in compiled.groups},
+            "averaging": describe(compiled.averaging),
+            "averaged": rule.averaging.tolist(),
             "settings": rule.settings.tolist(),
             "running": rule.running.tolist(),
         }
         for number, flat in enumerate(rule.states):
             for name, view in built.views(flat).items():
                 arrays[f"optimizer.{number}/{name}"] = view
+        for name, view in built.average_views().items():
+            arrays[f"average/{name}"] = view
     return config, arrays
 
 
@@ -170,6 +179,10 @@ def restore(
             rebuild(compiled["optimizer"], own),
             rebuild(compiled["loss"], own),
             [rebuild(metric, own) for metric in compiled["metrics"]],
+            groups={
+                name: rebuild(group) for name, group in compiled.get("groups", {}).items()
+            },
+            averaging=rebuild(compiled.get("averaging")),
         )
     fill(net, config, arrays)
     return net
@@ -202,6 +215,8 @@ def fill(net: Sequential, config: dict[str, Any], arrays: Mapping[str, Array]) -
         for number, flat in enumerate(net.rule.states):
             views = net.built.views(flat)
             expected |= {f"optimizer.{number}/{name}": view for name, view in views.items()}
+        views = net.built.average_views()
+        expected |= {f"average/{name}": view for name, view in views.items()}
     if set(arrays) != set(expected):
         odd = ", ".join(sorted(set(arrays) ^ set(expected))[:3])
         raise FileFormatError(f"its arrays are not those of its layers: {odd}")
@@ -212,12 +227,16 @@ def fill(net: Sequential, config: dict[str, Any], arrays: Mapping[str, Array]) -
     frozen = config.get("frozen") or ()
     if compiled is not None:
         rule = net.rule
-        settings, running = (
-            np.asarray(compiled[name], np.float64) for name in ("settings", "running")
+        # Files from before there were averages have none.
+        found = {"averaged": [0, 0]} | compiled
+        settings, running, averaged = (
+            np.asarray(found[name], np.float64) for name in ("settings", "running", "averaged")
         )
-        if (settings.shape, running.shape) != (rule.settings.shape, rule.running.shape):
+        places = rule.settings, rule.running, rule.averaging
+        if tuple(p.shape for p in places) != (settings.shape, running.shape, averaged.shape):
             raise FileFormatError("the optimizer's settings are not as many as they should be")
-        rule.settings[:], rule.running[:] = settings, running
+        rule.settings[:], rule.running[:], rule.averaging[:] = settings, running, averaged
+        rule.show_average()
     if frozen != net.frozen:
         net.unfreeze()
     if frozen:
@@ -275,5 +294,11 @@ def _unbuilt(
     if frozen:
         net.freeze(*frozen)
     if compiled:
-        net.compile(compiled.optimizer, compiled.loss, compiled.metrics)
+        net.compile(
+            compiled.optimizer,
+            compiled.loss,
+            compiled.metrics,
+            groups=dict(compiled.groups),
+            averaging=compiled.averaging,
+        )
     return net

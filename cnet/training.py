@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from cnet._core.rules import Rule
 from cnet._core.sources import Source
 from cnet._core.training import Batches
 from cnet.arrays import Array, Floats
+from cnet.averaging import Averaging
 from cnet.data import (
     as_array,
     as_class_weights,
@@ -27,13 +28,16 @@ from cnet.data import (
 )
 from cnet.description import Description
 from cnet.errors import ShapeError
+from cnet.groups import Groups, check_names, settings_of
 from cnet.losses import Loss
 from cnet.measured import Measured
 from cnet.optimizer import Optimizer
 from cnet.threads import get_threads
 
 if TYPE_CHECKING:
+    from cnet.assembly import Built
     from cnet.model import Sequential
+    from cnet.program import Parameter
 
 # So often, in seconds, the compiled loop comes back: within reach of Ctrl-C, at no cost.
 SLICE = 0.05
@@ -49,6 +53,65 @@ class Compiled(Description):
     optimizer: Optimizer
     loss: Loss
     metrics: tuple[str | _metrics.Score, ...]
+    groups: Groups = ()
+    averaging: Averaging | None = None
+
+
+def check_rule(compiled: Compiled, parameters: Sequence[Parameter]) -> None:
+    """Refuse an optimizer with what it cannot do, and groups of what is not there.
+
+    Raises
+    ------
+    ValueError
+    """
+    check_names(compiled.groups, parameters)
+    if compiled.groups and compiled.optimizer.call(parameters) is not None:
+        raise ValueError(
+            f"groups are for cnet's own optimizers; {type(compiled.optimizer).__name__} knows of "
+            "none: leave groups out, and have it treat parameters by itself"
+        )
+    optimizer = compiled.optimizer
+    if optimizer.history and (compiled.groups or optimizer.weight_decay_on != "all"):
+        raise ValueError(
+            "LBFGS minimises one function of all parameters: groups and weight_decay_on='kernels' "
+            "are for optimizers that step; use a kernel_regularizer, or net.freeze"
+        )
+    if optimizer.rule != "schedule_free_adamw" and not optimizer.history:
+        return
+    held = [p.name for p in parameters if p.constraint is not None]
+    if compiled.averaging is not None or held:
+        what = f"a constraint ({held[0]} has one)" if held else "averaging"
+        raise ValueError(
+            f"{type(optimizer).__name__} does not go with {what}: its steps are not made where "
+            "the weights are; use an optimizer such as cnet.AdamW"
+        )
+
+
+def make_rule(built: Built, compiled: Compiled) -> Rule:
+    """Return the update rule of a network with all that `compile` and the layers say of it."""
+    optimizer, parameters = compiled.optimizer, built.program.parameters
+    rule = Rule(
+        built.core,
+        optimizer.rule,
+        optimizer.settings(),
+        optimizer.fill,
+        [(p.offset, p.size) for p in parameters],
+        optimizer.clip,
+        optimizer.call(parameters),
+        built.program.hidden_matrices() if optimizer.takes_matrices else None,
+        optimizer.history,
+    )
+    rule.set_groups([settings_of(p, compiled.groups, optimizer) for p in parameters])
+    rule.constrain(
+        [
+            (place, p.constraint.kind, p.constraint.limit, p.columns)
+            for place, p in enumerate(parameters)
+            if p.constraint is not None
+        ]
+    )
+    if compiled.averaging is not None:
+        rule.average_by(*compiled.averaging.arguments())
+    return rule
 
 
 class Dataset(NamedTuple):
@@ -234,10 +297,12 @@ def figures(net: Sequential, done: Batches, rows: int, training: bool = True) ->
 
 
 def check_schedule(net: Sequential, *, epochs: bool) -> None:
-    """Refuse a schedule that cannot be followed, before anything changes."""
-    schedule = net.compiled.optimizer.schedule
-    if schedule is not None:
-        schedule.check(epochs=epochs)
+    """Refuse a schedule or averages that cannot be followed, before anything changes."""
+    compiled = net.compiled
+    if compiled.optimizer.schedule is not None:
+        compiled.optimizer.schedule.check(epochs=epochs)
+    if compiled.averaging is not None:
+        compiled.averaging.check(epochs=epochs)
 
 
 def coming_rates(net: Sequential, count: int, steps_per_epoch: int | None) -> Floats | None:

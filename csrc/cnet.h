@@ -262,7 +262,17 @@ typedef struct cnet_kernels {
 
     /* Returns l1 sum |p| + l2 sum p^2 and adds its gradient to g unless that is NULL. */
     double (*penalize)(size_t n, double l1, double l2, const void *p, void *g);
+
+    /* average += share (p - average), or a copy of p where the share is 1. */
+    void (*blend)(size_t n, double share, const void *p, void *average);
+    /* Scales columns first..first+count of w (I, O), at most CNET_UNITS_AT_ONCE, down to a norm. */
+    void (*max_norm)(size_t I, size_t O, size_t first, size_t count, double limit, void *w);
+    /* Sets what is below 0 to 0. */
+    void (*non_negative)(size_t n, void *w);
 } cnet_kernels;
+
+/* Columns that max_norm takes at a time. */
+#define CNET_UNITS_AT_ONCE 64
 
 /* A kernel's packing buffers live here; the caller owns them, one per thread. */
 #define CNET_SCRATCH_BYTES (5 << 17)
@@ -318,20 +328,22 @@ typedef struct cnet_clip {
     double limit;
 } cnet_clip;
 
-/* A parameter's place, in elements, whether steps leave it as it is, and its shape if Muon is to take
- * it as a matrix (otherwise 0, 0). */
+/* A parameter's place, in elements, whether steps leave it as it is, its shape if Muon is to take it
+ * as a matrix (otherwise 0, 0), and whose settings its steps have. */
 typedef struct cnet_place {
     size_t offset, size;
     int frozen;
     size_t rows, columns;
+    size_t group;
 } cnet_place;
 
 /* kernels->update of all parameters that are not frozen, which lie at `places` and nothing else
- * between the first and the last but zeros; state[] has the states, work CNET_SCRATCH_BYTES and what
- * Muon's largest matrix needs. Returns the norm of their gradients before they were cut, or 0 where
- * nothing is cut by a norm. */
-double cnet_update(const cnet_kernels *kernels, int optimizer, const cnet_clip *clip, double *h,
-                   size_t count, const cnet_place *places, const void *g, void *p,
+ * between the first and the last but zeros; state[] has the states, h (groups, CNET_HYPER) what
+ * cnet_prepare made of each group's settings, work CNET_SCRATCH_BYTES and what Muon's largest matrix
+ * needs. Returns the norm of their gradients before they were cut, or 0 where nothing is cut by a
+ * norm. */
+double cnet_update(const cnet_kernels *kernels, int optimizer, const cnet_clip *clip, size_t groups,
+                   double *h, size_t count, const cnet_place *places, const void *g, void *p,
                    void *const *state, void *work, int threads);
 
 /* A rule may want its gradients at another point than at the parameters that it offers. Before the
@@ -348,6 +360,23 @@ size_t cnet_muon_work(size_t rows, size_t columns);
  * cnet_muon_work elements, `scratch` is a kernel's. */
 void cnet_muon_step(const cnet_kernels *kernels, const double *h, size_t rows, size_t columns,
                     const void *g, void *p, void *momentum, void *work, void *scratch, int threads);
+
+/* ---- weights.c: what is done with the weights after a step ------------------------------------ */
+
+/* average += share (p - average) over n elements; and p becomes the average, if `back`. */
+void cnet_average(const cnet_kernels *kernels, size_t n, double share, int back, void *p,
+                  void *average, int threads);
+
+enum { CNET_MAX_NORM, CNET_NON_NEGATIVE };
+
+/* What the weights of one parameter, at its place in elements, are held to. */
+typedef struct cnet_constraint {
+    int kind; /* CNET_MAX_NORM, CNET_NON_NEGATIVE */
+    double limit;
+    size_t offset, size, columns;
+} cnet_constraint;
+void cnet_constrain(const cnet_kernels *kernels, const cnet_constraint *constraint, void *p,
+                    int threads);
 
 /* ---- pool.c --------------------------------------------------------------------------------------- */
 

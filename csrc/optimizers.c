@@ -207,43 +207,49 @@ static job between(const job *all, const cnet_place *from, const cnet_place *to)
     return j;
 }
 
-/* The last place of the run of places that begins at i and takes part, which i does. */
-static size_t run_end(const cnet_place *places, size_t count, size_t i)
+/* The last place of the run of places that begins at i and takes part, which i does; of one group
+ * if need be. */
+static size_t run_end(const cnet_place *places, size_t count, size_t i, int one_group)
 {
-    while (i + 1 < count && !places[i + 1].frozen && !places[i].rows && !places[i + 1].rows)
+    while (i + 1 < count && !places[i + 1].frozen && !places[i].rows && !places[i + 1].rows
+           && !(one_group && places[i + 1].group != places[i].group))
         i++;
     return i;
 }
 
-double cnet_update(const cnet_kernels *kernels, int optimizer, const cnet_clip *clip, double *h,
-                   size_t count, const cnet_place *places, const void *g, void *p,
+double cnet_update(const cnet_kernels *kernels, int optimizer, const cnet_clip *clip, size_t groups,
+                   double *h, size_t count, const cnet_place *places, const void *g, void *p,
                    void *const *state, void *work, int threads)
 {
     const job all = {kernels, optimizer, 0, CNET_PART, h, g, p, {state[0], state[1], state[2]}, NULL};
     double squares = 0;
     if (clip->by == CNET_CLIP_VALUE)
-        h[CNET_H_BOUND] = clip->limit;
+        for (size_t i = 0; i < groups; i++)
+            h[i * CNET_HYPER + CNET_H_BOUND] = clip->limit;
     if (clip->by == CNET_CLIP_GLOBAL_NORM) {
         for (size_t i = 0; i < count; i++)
             if (!places[i].frozen) {
-                const size_t end = run_end(places, count, i);
+                const size_t end = run_end(places, count, i, 0);
                 const double own = norm(between(&all, &places[i], &places[end]), threads);
                 squares += own * own;
                 i = end;
             }
-        h[CNET_H_FACTOR] = factor(clip->limit, sqrt(squares));
+        for (size_t i = 0; i < groups; i++)
+            h[i * CNET_HYPER + CNET_H_FACTOR] = factor(clip->limit, sqrt(squares));
     }
     for (size_t i = 0; i < count; i++)
         if (!places[i].frozen) {
-            const size_t end = clip->by == CNET_CLIP_NORM ? i : run_end(places, count, i);
+            const size_t end = clip->by == CNET_CLIP_NORM ? i : run_end(places, count, i, 1);
+            double *own_h = h + places[i].group * CNET_HYPER;
             job j = between(&all, &places[i], &places[end]);
+            j.h = own_h;
             if (clip->by == CNET_CLIP_NORM) {
                 const double own = norm(j, threads);
                 squares += own * own;
-                h[CNET_H_FACTOR] = factor(clip->limit, own);
+                own_h[CNET_H_FACTOR] = factor(clip->limit, own);
             }
             if (places[i].rows)
-                cnet_muon_step(kernels, h, places[i].rows, places[i].columns, j.g, j.p,
+                cnet_muon_step(kernels, own_h, places[i].rows, places[i].columns, j.g, j.p,
                                j.state[0], (char *)work + CNET_SCRATCH_BYTES, work, threads);
             else
                 run(&j, update_part, threads);
@@ -282,7 +288,7 @@ void cnet_lead(const cnet_kernels *kernels, int optimizer, const double *setting
                      {state[0], state[1], state[2]}, NULL};
     for (size_t i = 0; i < count; i++)
         if (!places[i].frozen) {
-            const size_t end = run_end(places, count, i);
+            const size_t end = run_end(places, count, i, 0);
             job j = between(&all, &places[i], &places[end]);
             run(&j, back ? back_part : lead_part, threads);
             i = end;

@@ -19,8 +19,10 @@ if not (ROOT / "csrc").is_dir():
 # A module imports from those before it.
 MODULES = [
     "version", "arrays", "description", "errors", "files", "threads", "activations", "initializers",
-    "regularizers", "program", "layers", "noise", "norms", "blocks", "losses", "rates", "schedules",
-    "optimizer", "whole", "optimizers", "calls", "custom", "classes", "data", "augmentation",
+    "regularizers", "constraints",
+    "program", "layers", "noise", "norms", "blocks", "losses", "rates", "schedules",
+    "optimizer", "whole", "optimizers", "calls", "custom", "classes", "groups", "averaging",
+    "data", "augmentation",
     "warps", "augment", "deviations", "scores", "measures", "metrics", "datasets", "assembly",
     "summary", "history", "state", "progress", "context", "hooks", "diagnosis", "measured",
     "fingerprints", "resuming", "checkpoints", "logs", "callbacks", "training", "lbfgs", "shards",

@@ -21,6 +21,11 @@ cdef extern from "cnet.h" nogil:
         CNET_RUNNING
         CNET_SETTINGS
         CNET_SET_RATE
+        CNET_SET_L2
+        CNET_SET_DECAY
+        CNET_RUN_PRODUCT_1
+        CNET_RUN_PRODUCT_2
+        CNET_OPT_schedule_free_adamw
     size_t CNET_NONE
 
     ctypedef struct cnet_source:
@@ -100,6 +105,7 @@ cdef extern from "cnet.h" nogil:
         int frozen
         size_t rows
         size_t columns
+        size_t group
 
     ctypedef struct cnet_augmentation:
         int kind
@@ -170,6 +176,9 @@ cdef extern from "cnet.h" nogil:
         double (*largest)(size_t, const void *) noexcept nogil
         double (*sum_squares)(size_t, const void *) noexcept nogil
         double (*penalize)(size_t, double, double, const void *, void *) noexcept nogil
+        void (*blend)(size_t, double, const void *, void *) noexcept nogil
+        void (*max_norm)(size_t, size_t, size_t, size_t, double, void *) noexcept nogil
+        void (*non_negative)(size_t, void *) noexcept nogil
 
     const char **cnet_isa_names
     int cnet_isa_supported(int)
@@ -188,11 +197,22 @@ cdef extern from "cnet.h" nogil:
     ctypedef struct cnet_clip:
         int by
         double limit
-    double cnet_update(const cnet_kernels *, int, const cnet_clip *, double *, size_t,
+    double cnet_update(const cnet_kernels *, int, const cnet_clip *, size_t, double *, size_t,
                        const cnet_place *, const void *, void *, void **, void *, int) noexcept nogil
     size_t cnet_muon_work(size_t, size_t)
     void cnet_lead(const cnet_kernels *, int, const double *, size_t, const cnet_place *, void *,
                    void **, int, int) noexcept nogil
+
+    void cnet_average(const cnet_kernels *, size_t, double, int, void *, void *, int) noexcept nogil
+    enum:
+        CNET_MAX_NORM, CNET_NON_NEGATIVE
+    ctypedef struct cnet_constraint:
+        int kind
+        double limit
+        size_t offset
+        size_t size
+        size_t columns
+    void cnet_constrain(const cnet_kernels *, const cnet_constraint *, void *, int) noexcept nogil
 
     ctypedef void (*cnet_task)(const void *, size_t, int, void *) noexcept nogil
     void cnet_pool_run(int, size_t, cnet_task, const void *, void *) noexcept nogil

@@ -1,6 +1,8 @@
 """What the other compiled modules share: the kernels in use, and how arrays are checked."""
 
-from cnet._core.csrc cimport cnet_clip, cnet_kernels, cnet_place, cnet_source, cnet_task
+from cnet._core.csrc cimport (
+    cnet_clip, cnet_constraint, cnet_kernels, cnet_place, cnet_source, cnet_task,
+)
 
 ctypedef fused real:
     float
@@ -17,12 +19,16 @@ cdef const cnet_kernels *kernels_of(int dtype) noexcept nogil
 cdef int load_blas() except -1
 # What else of the C half the others call: only this module links it.
 cdef void prepare(int optimizer, const double *settings, double *running, double *h) noexcept nogil
-cdef double update(const cnet_kernels *kernels, int optimizer, const cnet_clip *clip, double *h,
-                   size_t count, const cnet_place *places, const void *g, void *p, void **state,
-                   void *work, int threads) noexcept nogil
+cdef double update(const cnet_kernels *kernels, int optimizer, const cnet_clip *clip, size_t groups,
+                   double *h, size_t count, const cnet_place *places, const void *g, void *p,
+                   void **state, void *work, int threads) noexcept nogil
 cdef size_t muon_work(size_t rows, size_t columns) noexcept nogil
 cdef void lead(const cnet_kernels *kernels, int optimizer, const double *settings, size_t count,
                const cnet_place *places, void *p, void **state, bint back, int threads) noexcept nogil
+cdef void average(const cnet_kernels *kernels, size_t n, double share, bint back, void *p,
+                  void *average, int threads) noexcept nogil
+cdef void constrain(const cnet_kernels *kernels, const cnet_constraint *constraint, void *p,
+                    int threads) noexcept nogil
 cdef void pool_run(int threads, size_t parts, cnet_task task, const void *context) noexcept nogil
 cdef size_t first_nonfinite(const cnet_source *source) noexcept nogil
 # An error that names the array, what its shape is and what it should be.

@@ -15,9 +15,9 @@ from libc.stdlib cimport free, malloc
 
 from cnet._core.csrc cimport (
     CNET_F32, CNET_F64, CNET_SCRATCH_BYTES, cnet_activation_rows, cnet_augmentation_rows,
-    cnet_blas_present, cnet_blas_set, cnet_clip, cnet_isa_names, cnet_isa_supported, cnet_kernels,
-    cnet_kernels_get, cnet_layer_rows, cnet_lead, cnet_loss_rows, cnet_math_rows, cnet_metric_rows,
-    cnet_muon_work, cnet_optimizer_rows,
+    cnet_average, cnet_blas_present, cnet_blas_set, cnet_clip, cnet_constrain, cnet_constraint,
+    cnet_isa_names, cnet_isa_supported, cnet_kernels, cnet_kernels_get, cnet_layer_rows, cnet_lead,
+    cnet_loss_rows, cnet_math_rows, cnet_metric_rows, cnet_muon_work, cnet_optimizer_rows,
     cnet_place, cnet_pool_run, cnet_pool_workers, cnet_prepare, cnet_random_normal, cnet_random_order,
     cnet_random_truncated, cnet_random_uniform, cnet_row, cnet_source,
     cnet_source_first_nonfinite, cnet_source_rows, cnet_task, cnet_update,
@@ -94,10 +94,11 @@ cdef void prepare(int optimizer, const double *settings, double *running, double
     cnet_prepare(optimizer, settings, running, h)
 
 
-cdef double update(const cnet_kernels *kernels, int optimizer, const cnet_clip *clip, double *h,
-                   size_t count, const cnet_place *places, const void *g, void *p, void **state,
-                   void *work, int threads) noexcept nogil:
-    return cnet_update(kernels, optimizer, clip, h, count, places, g, p, state, work, threads)
+cdef double update(const cnet_kernels *kernels, int optimizer, const cnet_clip *clip, size_t groups,
+                   double *h, size_t count, const cnet_place *places, const void *g, void *p,
+                   void **state, void *work, int threads) noexcept nogil:
+    return cnet_update(kernels, optimizer, clip, groups, h, count, places, g, p, state, work,
+                       threads)
 
 
 cdef size_t muon_work(size_t rows, size_t columns) noexcept nogil:
@@ -107,6 +108,16 @@ cdef size_t muon_work(size_t rows, size_t columns) noexcept nogil:
 cdef void lead(const cnet_kernels *kernels, int optimizer, const double *settings, size_t count,
                const cnet_place *places, void *p, void **state, bint back, int threads) noexcept nogil:
     cnet_lead(kernels, optimizer, settings, count, places, p, state, back, threads)
+
+
+cdef void average(const cnet_kernels *kernels, size_t n, double share, bint back, void *p,
+                  void *average, int threads) noexcept nogil:
+    cnet_average(kernels, n, share, back, p, average, threads)
+
+
+cdef void constrain(const cnet_kernels *kernels, const cnet_constraint *constraint, void *p,
+                    int threads) noexcept nogil:
+    cnet_constrain(kernels, constraint, p, threads)
 
 
 cdef void pool_run(int threads, size_t parts, cnet_task task, const void *context) noexcept nogil:

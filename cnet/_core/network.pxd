@@ -29,6 +29,10 @@ cdef class Network:
     cdef readonly object gradients
     cdef void *parameters_at
     cdef void *gradients_at
+    # What predictions are made with: the parameters, or an average of them.
+    cdef void *shown_at
+    cdef void *average_at
+    cdef readonly object average
     cdef readonly object buffers
     cdef void *buffers_at
     cdef readonly frozenset single_slots
@@ -44,6 +48,7 @@ cdef class Network:
     cdef int set_op(self, cnet_op *op, dict operation) except -1
     cdef int set_branches(self, cnet_op *op, branches) except -1
     cdef void *address_of_result(self, object out, Py_ssize_t n) except NULL
+    cdef void show(self, bint averaged) noexcept nogil
     cdef double penalize(self, bint training) noexcept nogil
     # Memory for up to `capacity` rows of this network.
     cdef Workspace workspace(self, Py_ssize_t capacity, bint training, bint input_slope)

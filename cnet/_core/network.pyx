@@ -62,6 +62,8 @@ cdef class Network:
         Flat views of the arena.
     buffers : (buffer_size,) array
         Moving means and variances: training moves them, no gradient does.
+    average : (size,) array or None
+        What `hold_average` was given.
     needs_whole_batch : bool
         Training rows depend on each other: a batch must not pass in pieces, nor have one row.
     """
@@ -82,7 +84,7 @@ cdef class Network:
             raise MemoryError
         arena = aligned_zeros(2 * size * self.itemsize).view(self.numpy_dtype)
         self.parameters, self.gradients = arena[:size], arena[size:]
-        self.parameters_at = address(arena)
+        self.parameters_at = self.shown_at = address(arena)
         self.gradients_at = <char *>self.parameters_at + size * self.itemsize
         self.buffers = aligned_zeros(buffer_size * self.itemsize).view(self.numpy_dtype)
         self.buffers_at = address(self.buffers)
@@ -186,7 +188,11 @@ cdef class Network:
                                                  run.value[op.y], run.value[op.y])
 
     cdef double penalize(self, bint training) noexcept nogil:
-        """What the parameters' size costs; its gradient is added to the gradients when training."""
+        """What the parameters' size costs; its gradient is added to the gradients when training.
+
+        Otherwise it is about the parameters that predictions are made with.
+        """
+        cdef char *p = <char *>(self.parameters_at if training else self.shown_at)
         cdef double value = 0
         cdef size_t at
         cdef int i
@@ -194,13 +200,46 @@ cdef class Network:
             at = self.penalties[i].offset * self.itemsize
             value += self.kernels.penalize(
                 self.penalties[i].size, self.penalties[i].l1, self.penalties[i].l2,
-                <char *>self.parameters_at + at,
+                p + at,
                 <char *>self.gradients_at + at if training else NULL)
         return value
 
     def penalty(self):
         """What the parameters' size costs at the moment; 0 without penalties."""
         return self.penalize(False)
+
+    def hold_average(self, average):
+        """Keep an average of the parameters, which an update rule makes, for predictions.
+
+        Predictions and evaluation are made with it once the rule says so, and with the parameters
+        until then; training and `forward` always with the parameters.
+
+        Parameters
+        ----------
+        average : (size,) array of the network's dtype, C-contiguous, or None
+            None: with the parameters again.
+        """
+        if average is not None and (
+                average.shape != self.parameters.shape or average.dtype != self.numpy_dtype
+                or not average.flags.c_contiguous):
+            raise ValueError(f"average must be {self.numpy_dtype} of shape {self.parameters.shape}")
+        self.show(False)
+        self.average_at = NULL if average is None else address(average)
+        self.average = average
+
+    def adopt_average(self):
+        """Have the parameters be what predictions are made with, and hold no average any more."""
+        if self.shows_average:
+            self.parameters[:] = self.average
+        self.hold_average(None)
+
+    cdef void show(self, bint averaged) noexcept nogil:
+        self.shown_at = self.average_at if averaged else self.parameters_at
+
+    @property
+    def shows_average(self):
+        """Whether predictions are made with the average at the moment."""
+        return self.shown_at != self.parameters_at
 
     cdef void absorb_statistics(self, const cnet_run *run) noexcept nogil:
         """Move the buffers towards the statistics of the last training forward."""
@@ -236,6 +275,8 @@ cdef class Network:
         cdef Workspace work
         cdef Py_ssize_t n, chunks
         cdef int lanes, lane
+        cdef object held = self.average  # also if another thread compiles meanwhile
+        cdef void *shown = self.shown_at
         PyObject_GetBuffer(x, &view, PyBUF_STRIDES | PyBUF_FORMAT)
         try:
             fill(&source, &view, scale)
@@ -259,6 +300,7 @@ cdef class Network:
             for lane in range(lanes):
                 work = self.take_workspace(job.chunk)
                 work.run.threads = threads if chunks == 1 else 1
+                work.run.parameters = shown
                 job.runs[lane], job.buffers[lane] = &work.run, work.input_buffer
                 crew.append(work)
             infer(&job, lanes, chunks)

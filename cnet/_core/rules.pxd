@@ -1,5 +1,13 @@
-from cnet._core.csrc cimport cnet_clip, cnet_place
+from cnet._core.csrc cimport cnet_clip, cnet_constraint, cnet_place
 from cnet._core.network cimport Network
+
+
+# How the settings of some parameters differ from those of the rule.
+cdef struct Group:
+    double factor  # of the learning rate
+    bint decays    # weight decay of its own, as below
+    double l2
+    double decay
 
 
 cdef class Rule:
@@ -11,9 +19,13 @@ cdef class Rule:
     cdef readonly object states
     cdef double *settings_at
     cdef double *running_at
+    cdef size_t size
     cdef cnet_clip clip
     cdef cnet_place *places
     cdef Py_ssize_t place_count
+    cdef Group *groups
+    cdef double *h
+    cdef size_t group_count
     cdef readonly double norm
     cdef void *state_at[3]
     cdef object own
@@ -21,6 +33,18 @@ cdef class Rule:
     cdef object work
     cdef void *work_at
     cdef readonly bint holds
+    cdef cnet_constraint *constraints
+    cdef Py_ssize_t *constrained  # their places
+    cdef Py_ssize_t constraint_count
+    # How the weights are averaged, see Rule.average_by.
+    cdef int average_kind
+    cdef double share
+    cdef bint corrected
+    cdef double first
+    cdef double every
+    cdef public double unit
+    cdef readonly object averaging
+    cdef double *averaging_at
 
     cdef int hold_matrices(self, matrices) except -1
     cdef void enter(self, int threads) noexcept nogil
@@ -29,3 +53,7 @@ cdef class Rule:
     cdef bint step(self, int threads) noexcept nogil
     cdef bint own_step(self) noexcept nogil
     cdef int raise_failure(self) except -1
+    cdef int hold_groups(self, list groups) except -1
+    cdef void prepare_groups(self) noexcept nogil
+    cdef void hold_to(self, int threads) noexcept nogil
+    cdef void average(self, int threads) noexcept nogil

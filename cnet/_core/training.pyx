@@ -287,6 +287,9 @@ cdef class Batches:
         """
         cdef bint good = True
         cdef Py_ssize_t i
+        cdef object held = self.network.average  # also if another thread compiles meanwhile
+        if self.rule is None:
+            self.work.run.parameters = self.network.shown_at
         if rates is not None:
             expect_shape("rates", (rates.shape[0],), (batches,))
             if self.rule is None:

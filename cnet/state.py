@@ -180,9 +180,9 @@ def restore(
             rebuild(compiled["loss"], own),
             [rebuild(metric, own) for metric in compiled["metrics"]],
             groups={
-                name: rebuild(group) for name, group in compiled.get("groups", {}).items()
+                name: rebuild(group, own) for name, group in compiled.get("groups", {}).items()
             },
-            averaging=rebuild(compiled.get("averaging")),
+            averaging=rebuild(compiled.get("averaging"), own),
         )
     fill(net, config, arrays)
     return net

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from cnet.description import Description
 from cnet.errors import check_number, unknown
 from cnet.layers import named
-from cnet.optimizers import Optimizer
+from cnet.optimizer import Optimizer
 
 if TYPE_CHECKING:
     from cnet._core.rules import Rule

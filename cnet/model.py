@@ -381,18 +381,14 @@ class Sequential(Assembled):
     def _next_rate(self) -> Floats | None:
         """Return the learning rate (1,) of the next step outside `fit`, if a schedule says it.
 
-        Many are computed at once, which takes hardly longer than one.
-
         Raises
         ------
         ValueError, RuntimeError
             If the schedule cannot be followed here, see `Schedule.check`.
         """
         lbfgs.refuse(self.compiled.optimizer, "a single batch")
-        compiled = self.compiled
-        schedule = compiled.optimizer.schedule
-        if compiled.averaging is not None:
-            compiled.averaging.check(epochs=False)
+        training.check_averaging(self.compiled, epochs=False)
+        schedule = self.compiled.optimizer.schedule
         if schedule is None:
             return None
         done, kept = int(self.rule.running[0]), self._rates

@@ -301,6 +301,11 @@ def check_schedule(net: Sequential, *, epochs: bool) -> None:
     compiled = net.compiled
     if compiled.optimizer.schedule is not None:
         compiled.optimizer.schedule.check(epochs=epochs)
+    check_averaging(compiled, epochs=epochs)
+
+
+def check_averaging(compiled: Compiled, *, epochs: bool) -> None:
+    """Refuse averages that cannot be followed, before anything changes."""
     if compiled.averaging is not None:
         compiled.averaging.check(epochs=epochs)
 

@@ -287,7 +287,7 @@ cdef class Batches:
         """
         cdef bint good = True
         cdef Py_ssize_t i
-        cdef object held = self.network.average  # also if another thread compiles
+        held = self.network.average  # also if another thread compiles meanwhile
         if self.rule is None:
             self.work.run.parameters = self.network.shown_at
         if rates is not None:

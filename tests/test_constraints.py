@@ -143,7 +143,7 @@ def test_wrong_settings(make, error, words):
 
 
 def test_places_that_do_not_fit():
-    rule = Rule(network(None).built.core, "sgd", [0.1, 0, 0, 0, 0, 0, 0])
+    rule = Rule(network(None).built.core, "sgd", [0.1] + [0.0] * 7)
     with pytest.raises(ValueError, match="does not fit"):
         rule.constrain([(1, "max_norm", 1.0, 1)])
 

@@ -240,6 +240,6 @@ def test_wrong_places_for_decay():
 
 
 def test_a_rule_wants_settings_for_every_place():
-    rule = Rule(network().built.core, "sgd", [0.1, 0, 0, 0, 0, 0, 0])
+    rule = Rule(network().built.core, "sgd", [0.1] + [0.0] * 7)
     with pytest.raises(ValueError, match="got 2 for 1 places"):
         rule.set_groups([(1.0, None), (0.5, None)])

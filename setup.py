@@ -47,6 +47,7 @@ MODULES = [
     "augment",
     "foreign",
     "inference",
+    "arena",
     "network",
     "rules",
     "guard",

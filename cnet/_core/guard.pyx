@@ -87,7 +87,9 @@ cdef class Guard:
                     ) < place.size:
                 self.fault = GRADIENT
                 return False
-        changing = (self.network.parameters, rule.states, rule.running)
+        changing = [self.network.parameters, rule.states, rule.running, rule.averaging]
+        if self.network.average is not None:
+            changing.append(self.network.average)
         try:
             kept = [array.copy() for array in changing]
         except MemoryError:

@@ -1,55 +1,30 @@
 from libc.stdint cimport uint64_t
 
-from cnet._core.csrc cimport cnet_kernels, cnet_op, cnet_run
+from cnet._core.arena cimport Arena
+from cnet._core.csrc cimport cnet_op, cnet_run
 from cnet._core.workspace cimport Workspace
 
 
-# What the size of a parameter costs: l1 sum |p| + l2 sum p^2; its place is in elements.
-cdef struct Penalty:
-    size_t offset
-    size_t size
-    double l1
-    double l2
-
-
-cdef class Network:
-    cdef const cnet_kernels *kernels
-    cdef readonly int dtype
-    cdef readonly Py_ssize_t itemsize
+cdef class Network(Arena):
     cdef cnet_op *ops
     cdef readonly int op_count
     cdef readonly tuple widths
     cdef readonly Py_ssize_t inputs
     cdef readonly Py_ssize_t outputs
     cdef size_t output_slot
-    cdef object numpy_dtype
     # Written when a run is continued; `Batches` that are there keep to the one before.
     cdef public uint64_t seed
-    cdef readonly object parameters
-    cdef readonly object gradients
-    cdef void *parameters_at
-    cdef void *gradients_at
-    # What predictions are made with: the parameters, or an average of them.
-    cdef void *shown_at
-    cdef void *average_at
-    cdef readonly object average
-    cdef readonly object buffers
-    cdef void *buffers_at
     cdef readonly frozenset single_slots
     cdef dict shared_slopes
     cdef Py_ssize_t spare_width
     cdef readonly bint needs_whole_batch
     cdef list spares
-    cdef Penalty *penalties
-    cdef int penalty_count
     cdef Workspace tape
     cdef list foreign
 
     cdef int set_op(self, cnet_op *op, dict operation) except -1
     cdef int set_branches(self, cnet_op *op, branches) except -1
     cdef void *address_of_result(self, object out, Py_ssize_t n) except NULL
-    cdef void show(self, bint averaged) noexcept nogil
-    cdef double penalize(self, bint training) noexcept nogil
     # Memory for up to `capacity` rows of this network.
     cdef Workspace workspace(self, Py_ssize_t capacity, bint training, bint input_slope)
     cdef Workspace take_workspace(self, Py_ssize_t rows)

@@ -1,9 +1,8 @@
 """A network's program: operations over slots, run forward and backward without the GIL.
 
-Memory: parameters and gradients lie side by side in one arena, aligned to 64 bytes, buffers (moving
-means and variances) in an array of their own. What a pass needs besides is in a Workspace, one per
-thread that is inside the network at the same time; the program itself is never written after it is
-built.
+Memory: the parameters and what belongs to them are an Arena's. What a pass needs besides is in a
+Workspace, one per thread that is inside the network at the same time; the program itself is never
+written after it is built.
 """
 
 import numpy as np
@@ -15,22 +14,23 @@ from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
 
 from cnet._core cimport activations
+from cnet._core.arena cimport Arena
 from cnet._core.csrc cimport (
-    CNET_F32, CNET_F64, CNET_LAYER_batch_normalization, CNET_LAYER_dense, CNET_NONE, cnet_branch,
-    cnet_kernels, cnet_op, cnet_run, cnet_source,
+    CNET_F32, CNET_LAYER_batch_normalization, CNET_LAYER_dense, CNET_NONE, cnet_branch, cnet_op,
+    cnet_run, cnet_source,
 )
 from cnet._core.foreign cimport Foreign, backward_op, foreign_of, forward_op, raise_failure
 from cnet._core.inference cimport MOST_LANES, Inference, infer, result_at
-from cnet._core.kernels cimport kernels_of, load_blas
+from cnet._core.kernels cimport load_blas
 from cnet._core.kernels import LAYERS
 from cnet._core.sources cimport Source, fill
-from cnet._core.workspace cimport Workspace, address, aligned_zeros
+from cnet._core.workspace cimport Workspace, address
 
 # Rows that a pass without gradients takes at a time: they and their activations stay in the cache.
 cdef Py_ssize_t INFERENCE_ROWS = 256
 
 
-cdef class Network:
+cdef class Network(Arena):
     """The program of a network, its parameters and their gradients.
 
     Parameters
@@ -58,12 +58,8 @@ cdef class Network:
 
     Attributes
     ----------
-    parameters, gradients : (size,) arrays
-        Flat views of the arena.
-    buffers : (buffer_size,) array
-        Moving means and variances: training moves them, no gradient does.
-    average : (size,) array or None
-        What `hold_average` was given.
+    parameters, gradients, buffers, average
+        See `cnet._core.arena.Arena`.
     needs_whole_batch : bool
         Training rows depend on each other: a batch must not pass in pieces, nor have one row.
     """
@@ -71,36 +67,19 @@ cdef class Network:
     def __cinit__(self, str dtype, widths, operations, Py_ssize_t size, penalties=(),
                   uint64_t seed=0, Py_ssize_t buffer_size=0, single_slots=(), shared_slopes=None):
         cdef int i
-        self.dtype = CNET_F32 if dtype == "float32" else CNET_F64
+        self.set_up(dtype, size, buffer_size, penalties)
         self.seed = seed
-        self.numpy_dtype = np.dtype(dtype)
-        self.kernels = kernels_of(self.dtype)
-        self.itemsize = self.kernels.itemsize
         self.widths, self.single_slots = tuple(widths), frozenset(single_slots)
         self.shared_slopes = dict(shared_slopes or {})
         self.op_count = len(operations)
         self.ops = <cnet_op *>calloc(max(self.op_count, 1), sizeof(cnet_op))
         if self.ops == NULL:
             raise MemoryError
-        arena = aligned_zeros(2 * size * self.itemsize).view(self.numpy_dtype)
-        self.parameters, self.gradients = arena[:size], arena[size:]
-        self.parameters_at = self.shown_at = address(arena)
-        self.gradients_at = <char *>self.parameters_at + size * self.itemsize
-        self.buffers = aligned_zeros(buffer_size * self.itemsize).view(self.numpy_dtype)
-        self.buffers_at = address(self.buffers)
         self.foreign = []
         for i, operation in enumerate(operations):
             self.set_op(&self.ops[i], operation)
         self.inputs = self.widths[0]
         self.spares = []
-        self.penalty_count = len(penalties)
-        self.penalties = <Penalty *>calloc(max(self.penalty_count, 1), sizeof(Penalty))
-        if self.penalties == NULL:
-            raise MemoryError
-        for i, (offset, count, l1, l2) in enumerate(penalties):
-            if offset < 0 or count < 0 or offset + count > size:
-                raise ValueError(f"penalty ({offset}, {count}) lies outside the parameters")
-            self.penalties[i] = Penalty(offset, count, l1, l2)
         self.output_slot = self.ops[self.op_count - 1].y if self.op_count else 0
         self.outputs = self.widths[self.output_slot]
         if max(self.widths) >= 128:
@@ -111,7 +90,6 @@ cdef class Network:
         for i in range(self.op_count if self.ops != NULL else 0):
             free(<void *>self.ops[i].branches)
         free(self.ops)
-        free(self.penalties)
 
     cdef int set_op(self, cnet_op *op, dict operation) except -1:
         cdef Foreign foreign
@@ -152,11 +130,6 @@ cdef class Network:
         op.branches, op.branch_count = all_of_them, len(branches)
         return 0
 
-    @property
-    def nbytes(self):
-        """Memory of parameters, gradients and buffers, in bytes."""
-        return self.parameters.nbytes + self.gradients.nbytes + self.buffers.nbytes
-
     # ---- the program ---------------------------------------------------------------------------
 
     cdef void forward_ops(self, const cnet_run *run) noexcept nogil:
@@ -186,60 +159,6 @@ cdef class Network:
         if run.merged and op.linked:
             self.kernels.activate[op.activation](run.rows, op.outputs, op.alpha,
                                                  run.value[op.y], run.value[op.y])
-
-    cdef double penalize(self, bint training) noexcept nogil:
-        """What the parameters' size costs; its gradient is added to the gradients when training.
-
-        Otherwise it is about the parameters that predictions are made with.
-        """
-        cdef char *p = <char *>(self.parameters_at if training else self.shown_at)
-        cdef double value = 0
-        cdef size_t at
-        cdef int i
-        for i in range(self.penalty_count):
-            at = self.penalties[i].offset * self.itemsize
-            value += self.kernels.penalize(
-                self.penalties[i].size, self.penalties[i].l1, self.penalties[i].l2,
-                p + at,
-                <char *>self.gradients_at + at if training else NULL)
-        return value
-
-    def penalty(self):
-        """What the parameters' size costs at the moment; 0 without penalties."""
-        return self.penalize(False)
-
-    def hold_average(self, average):
-        """Keep an average of the parameters, which an update rule makes, for predictions.
-
-        Predictions and evaluation are made with it once the rule says so, and with the parameters
-        until then; training and `forward` always with the parameters.
-
-        Parameters
-        ----------
-        average : (size,) array of the network's dtype, C-contiguous, or None
-            None: with the parameters again.
-        """
-        if average is not None and (
-                average.shape != self.parameters.shape or average.dtype != self.numpy_dtype
-                or not average.flags.c_contiguous):
-            raise ValueError(f"average must be {self.numpy_dtype} of shape {self.parameters.shape}")
-        self.show(False)
-        self.average_at = NULL if average is None else address(average)
-        self.average = average
-
-    def adopt_average(self):
-        """Have the parameters be what predictions are made with, and hold no average any more."""
-        if self.shows_average:
-            self.parameters[:] = self.average
-        self.hold_average(None)
-
-    cdef void show(self, bint averaged) noexcept nogil:
-        self.shown_at = self.average_at if averaged else self.parameters_at
-
-    @property
-    def shows_average(self):
-        """Whether predictions are made with the average at the moment."""
-        return self.shown_at != self.parameters_at
 
     cdef void absorb_statistics(self, const cnet_run *run) noexcept nogil:
         """Move the buffers towards the statistics of the last training forward."""

@@ -281,9 +281,8 @@ cdef class Batches:
         Returns
         -------
         bool
-            False if a loss, a gradient or a parameter would not have been finite, as `guard`
-            knows, or if a part of the user's own has raised an error: that batch has changed no
-            parameter, and is the one at `position`.
+            False if a loss, a gradient or a parameter would not have been finite (see `guard`), or a
+            part of the user's own has failed: the batch at `position`, which has changed nothing.
         """
         cdef bint good = True
         cdef Py_ssize_t i

@@ -205,7 +205,7 @@ def test_a_file_without_buffers_is_refused(tmp_path):
     config, arrays = cnet.state.state_of(net)
     del arrays[name]
     with refused(cnet.FileFormatError, name):
-        cnet.state.restore(config, arrays, cnet.Sequential)
+        cnet.state.restore(config, arrays, cnet.Sequential, {})
 
 
 def test_weights_have_the_buffers_at_their_end():

@@ -31,7 +31,8 @@ MODULES = [
 ]  # fmt: skip
 CORE = [
     "csrc", "kernels", "activations", "sources", "losses", "optimizers", "dense", "noise",
-    "workspace", "augment", "foreign", "inference", "arena", "network", "rules", "guard", "training",
+    "workspace", "augment", "foreign", "inference", "arena", "network", "rules", "guard",
+    "training",
 ]  # fmt: skip
 # What may be imported besides, when the package is: Python's own modules and NumPy.
 HEAVY = ("scipy_openblas32", "matplotlib", "pandas", "polars", "torch", "json", "dataclasses")

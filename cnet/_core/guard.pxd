@@ -29,3 +29,4 @@ cdef class Guard:
     # of the user's own has failed.
     cdef bint step(self, size_t rows) noexcept nogil
     cdef bint careful_step(self) noexcept with gil
+    cdef bint finite(self, const void *values) noexcept nogil

@@ -6,9 +6,8 @@ the sum, over the rows of the batch, of a value times the gradient of another, s
 the largest of each bounds them all, and there are far fewer values than products of them.
 """
 
-import numpy as np
-
 from cnet._core.csrc cimport cnet_place, cnet_run
+from cnet._core.workspace cimport address
 
 # Below this bound a gradient and its square are finite in float32, and so is a step that is not
 # larger than MOST_RATE times it.
@@ -78,15 +77,11 @@ cdef class Guard:
     cdef bint careful_step(self) noexcept with gil:
         """Look at every gradient, step, and take the step back if something is not finite after it."""
         cdef Rule rule = self.rule
-        cdef const cnet_place *place
+        cdef bint good
         cdef Py_ssize_t i
-        for i in range(rule.place_count):
-            place = &rule.places[i]
-            if not place.frozen and self.network.kernels.first_nonfinite(
-                    place.size, <char *>self.network.gradients_at + place.offset * self.network.itemsize
-                    ) < place.size:
-                self.fault = GRADIENT
-                return False
+        if not self.finite(self.network.gradients_at):
+            self.fault = GRADIENT
+            return False
         changing = [self.network.parameters, rule.states, rule.running, rule.averaging]
         if self.network.average is not None:
             changing.append(self.network.average)
@@ -94,11 +89,25 @@ cdef class Guard:
             kept = [array.copy() for array in changing]
         except MemoryError:
             kept = []  # a step that cannot be taken back is better than none
-        done = rule.step(self.work.run.threads)
-        if done and not (np.isfinite(self.network.parameters).all() and np.isfinite(rule.states).all()):
-            self.fault = UPDATE
-        elif done:
-            return True
-        for array, before in zip(changing, kept):
-            array[...] = before
-        return False
+        good = rule.step(self.work.run.threads)
+        if good:
+            good = self.finite(self.network.parameters_at)
+            for i in range(len(rule.states)):
+                good = good and self.finite(address(rule.states[i]))
+            self.fault = SOUND if good else UPDATE
+        if not good:
+            for array, before in zip(changing, kept):
+                array[...] = before
+        return good
+
+    cdef bint finite(self, const void *values) noexcept nogil:
+        """Whether all is finite where the parameters are that steps change."""
+        cdef const cnet_place *place
+        cdef Py_ssize_t i
+        for i in range(self.rule.place_count):
+            place = &self.rule.places[i]
+            if not place.frozen and self.network.kernels.first_nonfinite(
+                    place.size, <const char *>values + place.offset * self.network.itemsize
+                    ) < place.size:
+                return False
+        return True

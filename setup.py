@@ -43,6 +43,8 @@ MODULES = [
     "losses",
     "optimizers",
     "sources",
+    "routes",
+    "operations",
     "workspace",
     "augment",
     "foreign",

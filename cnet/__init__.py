@@ -11,6 +11,7 @@ from cnet import (
     initializers,
     losses,
     metrics,
+    normalizers,
     optimizers,
     regularizers,
     schedules,
@@ -18,6 +19,7 @@ from cnet import (
 from cnet.averaging import EMA, SWA, Lookahead
 from cnet.blocks import Parallel, Residual
 from cnet.callbacks import Checkpoint, EarlyStopping
+from cnet.columns import Columns, Embedding
 from cnet.differences import gradcheck
 from cnet.errors import (
     CnetError,
@@ -34,6 +36,7 @@ from cnet.io import load, save
 from cnet.layers import Activation, Dense, Flatten
 from cnet.model import Sequential
 from cnet.noise import Dropout, GaussianDropout, GaussianNoise
+from cnet.normalizers import MinMax, Robust, Standardize
 from cnet.norms import BatchNormalization, LayerNormalization
 from cnet.optimizers import (
     SGD,
@@ -70,9 +73,11 @@ __all__ = [
     "BatchNormalization",
     "Checkpoint",
     "CnetError",
+    "Columns",
     "Dense",
     "Dropout",
     "EarlyStopping",
+    "Embedding",
     "FileFormatError",
     "Flatten",
     "GaussianDropout",
@@ -83,6 +88,7 @@ __all__ = [
     "LayerNormalization",
     "Lion",
     "Lookahead",
+    "MinMax",
     "Muon",
     "Nadam",
     "NonFiniteError",
@@ -90,11 +96,13 @@ __all__ = [
     "Parallel",
     "RMSprop",
     "Residual",
+    "Robust",
     "Rprop",
     "ScheduleFreeAdamW",
     "Sequential",
     "ShapeError",
     "Shards",
+    "Standardize",
     "__version__",
     "activations",
     "augment",
@@ -111,6 +119,7 @@ __all__ = [
     "load",
     "losses",
     "metrics",
+    "normalizers",
     "optimizers",
     "regularizers",
     "save",

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import MappingProxyType
 from typing import Any, Self
 
 from cnet import averaging as _averaging
 from cnet import groups as _groups
-from cnet import losses, optimizers, training
+from cnet import losses, normalizers, optimizers
 from cnet import metrics as _metrics
 from cnet._core.rules import Rule
 from cnet._core.training import Batches
-from cnet.arrays import Array, Floats
-from cnet.assembly import Built, check_dtype, plan, row_shape
+from cnet.arrays import Floats
+from cnet.assembly import Built, check_dtype, check_seed, plan, row_shape
 from cnet.averaging import Averaging
+from cnet.compiled import Compiled, check_rule, make_rule
 from cnet.data import as_array, as_rows
 from cnet.errors import (
     NotBuiltError,
     ShapeError,
-    check_integer,
     check_number,
     check_sequence,
 )
@@ -31,6 +29,7 @@ from cnet.history import History
 from cnet.layers import Layer, check_network, innermost_names, layer_names
 from cnet.losses import Loss
 from cnet.metrics import MetricLike
+from cnet.normalizers import Normalization, NormalizerLike
 from cnet.optimizer import Optimizer
 from cnet.program import Program
 from cnet.rates import RateLike, Schedule
@@ -50,6 +49,7 @@ class Assembled(Grouped):
         "_built",
         "_dtype",
         "_layers",
+        "_normalization",
         "_rates",
         "_seed",
         "_step",
@@ -66,20 +66,28 @@ class Assembled(Grouped):
         seed: int | None = None,
         dtype: str = "float32",
         scale: float | None = None,
+        normalize_inputs: NormalizerLike | None = None,
+        normalize_targets: NormalizerLike | None = None,
     ) -> None:
         self._layers = check_network(layers)
         self._dtype = check_dtype(dtype)
-        drawn = int.from_bytes(os.urandom(6), "little")
-        self._seed = drawn if seed is None else check_integer("seed", seed, 0)
-        if self._seed >= 1 << 64:
-            raise ValueError(f"seed must be below 2**64, got {seed}")
+        self._seed = check_seed(seed)
         self.scale = 1.0 if scale is None else check_number("scale", scale)
+        self._normalization = Normalization(
+            normalizers.get("normalize_inputs", normalize_inputs),
+            normalizers.get("normalize_targets", normalize_targets),
+        )
+        if normalize_inputs is not None and self.scale != 1:
+            raise ValueError(
+                f"scale={scale} and normalize_inputs both say what inputs are scaled by; leave "
+                "scale out"
+            )
         self.history = History()
         self.passes = 0
         self._names = layer_names(self._layers)
         self._innermost = innermost_names(self._layers, self._names)
         self._built: Built | None = None
-        self._compiled: training.Compiled | None = None
+        self._compiled: Compiled | None = None
         self._rule: Rule | None = None
         self._frozen: frozenset[str] = frozenset()
         # A schedule, and its rates from some step on, for Sequential._next_rate.
@@ -115,8 +123,9 @@ class Assembled(Grouped):
             built = Built(self.layers, self._names, inputs, self.dtype, self.seed)
             if self._compiled is not None:
                 built.check_loss(self._compiled.loss, self._compiled.metrics)
-                training.check_rule(self._compiled, built.program.parameters)
+                check_rule(self._compiled, built.program.parameters)
             self._built = built
+            self.set_normalization(self._normalization)
         elif row_shape(inputs) != self._built.shape:
             raise ShapeError(
                 f"the network is built for rows of shape {self._built.shape}, not "
@@ -131,7 +140,7 @@ class Assembled(Grouped):
     @contextmanager
     def building_for(self, x: Any) -> Iterator[None]:
         """Build for the rows of x, unless that is done; undone if what is checked then fails."""
-        before = self._built
+        before, normalization = self._built, self._normalization
         if before is None:
             shape = as_array(x, "x").shape[1:]
             self.build(shape or as_rows(x, "x", None, self._names[0]).shape[1:])
@@ -139,6 +148,7 @@ class Assembled(Grouped):
             yield
         except BaseException:
             self._built = before
+            self.set_normalization(normalization)
             raise
 
     def compile(
@@ -187,16 +197,18 @@ class Assembled(Grouped):
         if isinstance(metrics, str) or callable(metrics):
             metrics = [metrics]
         checked = _metrics.check(check_sequence("metrics", metrics, "['accuracy']"))
-        compiled = training.Compiled(
+        compiled = Compiled(
             optimizers.get(optimizer),
             losses.get(loss),
             checked,
             _groups.check(groups),
             _averaging.check(averaging),
         )
+        self._normalization.check(compiled.loss, compiled.metrics)
         if self._built is not None:
             self._built.check_loss(compiled.loss, compiled.metrics)
-            training.check_rule(compiled, self._built.program.parameters)
+            check_rule(compiled, self._built.program.parameters)
+            self._built.normalize(self._normalization, compiled.loss)
             self._built.core.adopt_average()
         self._compiled, self._rule, self._step = compiled, None, None
         return self
@@ -258,6 +270,13 @@ class Assembled(Grouped):
         finally:
             self._training.release()
 
+    def set_normalization(self, normalization: Normalization) -> None:
+        """Scale inputs and outputs in another way from now on."""
+        if self._built is not None:
+            loss = None if self._compiled is None else self._compiled.loss
+            self._built.normalize(normalization, loss)
+        self._normalization = normalization
+
     # ---- what others of the package ask ----------------------------------------------------------
 
     @property
@@ -277,7 +296,7 @@ class Assembled(Grouped):
         return self._built
 
     @property
-    def compiled(self) -> training.Compiled:
+    def compiled(self) -> Compiled:
         """What `compile` was given.
 
         Raises
@@ -305,75 +324,19 @@ class Assembled(Grouped):
     def rule(self) -> Rule:
         """The update rule with its state."""
         if self._rule is None:
-            self._rule = training.make_rule(self.built, self.compiled)
+            self._rule = make_rule(self.built, self.compiled)
             self._apply_freezing(self._rule)
         return self._rule
+
+    @property
+    def normalization(self) -> Normalization:
+        """What is normalised, and by what."""
+        return self._normalization
 
     @property
     def first_layer(self) -> str:
         """Name of the first layer, for errors."""
         return self._names[0]
-
-    # ---- parameters ------------------------------------------------------------------------------
-
-    @property
-    def parameters(self) -> MappingProxyType[str, Array]:
-        """{name: array}, such as "dense_1.weight" (inputs, units): the network's own memory.
-
-        What training moves; predictions may be made with `averages` of them.
-        """
-        return MappingProxyType(self.built.parameters)
-
-    @property
-    def averages(self) -> MappingProxyType[str, Array]:
-        """{name: array} of the averaged parameters, where predictions are made with them; or empty.
-
-        The network's own memory.
-        """
-        shown = self.built.core.shows_average
-        return MappingProxyType(self.built.average_views() if shown else {})
-
-    @property
-    def gradients(self) -> MappingProxyType[str, Array]:
-        """{name: array} of the gradients, as `parameters`."""
-        return MappingProxyType(self.built.gradients)
-
-    @property
-    def buffers(self) -> MappingProxyType[str, Array]:
-        """{name: array} of moving means and variances, such as "batch_normalization_1.moving_mean".
-
-        The network's own memory. Training moves them; they have no gradients.
-        """
-        return MappingProxyType(self.built.buffers)
-
-    def get_weights(self) -> list[Array]:
-        """Return copies of all parameters, then of all buffers, in their order.
-
-        Where predictions are made with averages of the parameters, it is these.
-        """
-        shown = self.averages or self.built.parameters
-        return [values.copy() for values in (*shown.values(), *self.built.buffers.values())]
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Replace all parameters, then all buffers; nothing changes if one does not fit.
-
-        Averages of the parameters begin afresh, as far as there are any.
-
-        Raises
-        ------
-        ShapeError
-            For another number of arrays, or another shape of one.
-        """
-        names = [*self.built.parameters, *self.built.buffers]
-        weights = check_sequence("weights", weights, "net.get_weights()")
-        if len(weights) != len(names):
-            raise ShapeError(
-                f"got {len(weights)} arrays, expected {len(names)}: {', '.join(names)}"
-            )
-        self.built.set_arrays(dict(zip(names, weights, strict=True)))
-        if self._rule is not None:
-            self._rule.averaging[:] = 0
-            self._rule.show_average()
 
     def summary(self) -> None:
         """Print a table: layer, output shape, parameters, memory."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from cnet.data import as_array
 from cnet.errors import ShapeError, check_integer, check_sequence, unknown
 from cnet.layers import Layer, chain
 from cnet.losses import Loss
+from cnet.normalizers import Normalization
 from cnet.program import Parameter, Program
 
 DTYPES = ("float32", "float64")
@@ -129,6 +131,20 @@ class Built:
         for name, array in arrays.items():
             places[name][...] = array
 
+    def normalize(self, normalization: Normalization, loss: Loss | None) -> None:
+        """Have the core scale inputs and outputs, or refuse while it is not known by what.
+
+        Raises
+        ------
+        ValueError
+            For a loss that takes other targets than were seen.
+        """
+        self.core.normalize(
+            normalization.inputs,
+            normalization.restoring(loss, self.outputs),
+            normalization.refusal if normalization.is_waiting else None,
+        )
+
     def check_batches(self, rows: int, batch_size: int) -> None:
         """Refuse to train on a batch of one row where rows are normalised by their batch.
 
@@ -228,6 +244,20 @@ def row_shape(inputs: int | Sequence[int]) -> tuple[int, ...]:
     if not sizes:
         raise ShapeError("inputs is empty; give the number of columns")
     return tuple(check_integer("inputs", size, 1) for size in sizes)
+
+
+def check_seed(seed: int | None) -> int:
+    """Return a network's seed, drawn unless it is given.
+
+    Raises
+    ------
+    TypeError, ValueError
+    """
+    if seed is None:
+        return int.from_bytes(os.urandom(6), "little")
+    if check_integer("seed", seed, 0) >= 1 << 64:
+        raise ValueError(f"seed must be below 2**64, got {seed}")
+    return int(seed)
 
 
 def check_dtype(dtype: Any) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from cnet._core.sources import Source
+from cnet._core.sources import PerColumn, Source
 from cnet.arrays import Array, Floats, Integers
 from cnet.errors import NonFiniteError, ShapeError, check_number
 from cnet.losses import Loss
@@ -124,13 +124,18 @@ def check_finite(source: Source, what: str, remedy: str) -> None:
         )
 
 
-def check_range(rows: Array, what: str, dtype: str, scale: float) -> None:
+def check_range(
+    rows: Array, what: str, dtype: str, scale: float, scaling: PerColumn | None = None
+) -> None:
     """Raise a NonFiniteError that names the first number that is infinite in the network's dtype.
 
     Raises
     ------
     NonFiniteError
     """
+    if scaling is not None:
+        _check_normalized(rows, what, dtype, scaling)
+        return
     if rows.dtype.kind != "f" or (rows.dtype == dtype and abs(scale) <= 1):
         return
     limit = float(np.finfo(dtype).max) / max(abs(scale), 1.0)
@@ -154,6 +159,21 @@ def _blocks(array: Array) -> Iterator[tuple[int, Array]]:
     count = max(1, BLOCK // max(1, array[:1].size))
     for first in range(0, len(array), count):
         yield first, array[first : first + count]
+
+
+def _check_normalized(rows: Array, what: str, dtype: str, scaling: PerColumn) -> None:
+    if rows.dtype.kind != "f" or (rows.dtype == dtype and scaling.factor.max() <= 1):
+        return
+    with np.errstate(over="ignore"):
+        ends = [(f(axis=0) - scaling.shift) * scaling.factor for f in (rows.min, rows.max)]
+    wrong = np.flatnonzero(np.abs(ends).max(axis=0) > float(np.finfo(dtype).max))
+    if wrong.size:
+        column = wrong[0]
+        row = int(np.abs(rows[:, column] - scaling.shift[column]).argmax())
+        raise NonFiniteError(
+            f"{what} holds {rows[row, column]:g} at row {row}, column {column}, which is infinite "
+            f"in {dtype} once it is normalised by what the training rows had there; is it a slip?"
+        )
 
 
 def as_targets(

@@ -27,6 +27,9 @@ def fixed_settings(
     fixed |= {f"augment[{place}]": _plain(item) for place, item in enumerate(data.augment)}
     for place, layer in enumerate(net.layers, 1):
         fixed[f"layer {place}"] = _without_first_values(describe(layer))
+    normalization = net.normalization
+    fixed["normalize_inputs"] = describe(normalization.of_inputs)
+    fixed["normalize_targets"] = describe(normalization.of_targets)
     fixed |= {name: _plain(getattr(net.compiled, name)) for name in net.compiled.fields}
     fixed["augment"] = _plain(data.augment)
     # As it stands in the file, where its learning rate may have been replaced.

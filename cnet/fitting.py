@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cnet import lbfgs, resuming, streams, training
 from cnet._core.kernels import random_order
 from cnet.arrays import Floats
+from cnet.compiled import coming_rates
 from cnet.context import FitContext
 from cnet.data import as_array
 from cnet.diagnosis import diagnose, diagnose_parameters
@@ -127,7 +128,7 @@ def fit(
             data = stream.first()
             size = stream.size(data)
         else:
-            data = training.prepare(net, x, y, sample_weight, class_weight=class_weight)
+            data = training.prepare(net, x, y, sample_weight, class_weight=class_weight, adapt=True)
             size = min(size or data.rows, data.rows)
             net.built.check_batches(data.rows, size)
         data = data._replace(augment=training.check_augment(net, augment))
@@ -161,6 +162,9 @@ def fit(
         if saved is not None:
             saved.check(net, fixed, epochs, hooks)
             saved.fill(net)
+            for part in (data, check):
+                if isinstance(part, training.Dataset):
+                    training.normalize(net, part.x, part.targets)
     run = Run(
         net, data, check, size, shuffle, steps_per_epoch, threads, epochs, hooks, stream, fixed
     )
@@ -307,7 +311,7 @@ class Run:
 
     def rates(self, count: int) -> Floats | None:
         """Return the learning rates of the next steps, where they are not what they were."""
-        return training.coming_rates(self.net, count, self.steps)
+        return coming_rates(self.net, count, self.steps)
 
     def begin_pass(self) -> bool:
         """Start over with the rows, in the next order that the seed gives; or with a stream's next.

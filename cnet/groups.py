@@ -14,8 +14,8 @@ from cnet.optimizer import Optimizer
 if TYPE_CHECKING:
     from cnet._core.rules import Rule
     from cnet.assembly import Built
+    from cnet.compiled import Compiled
     from cnet.program import Parameter
-    from cnet.training import Compiled
 
 
 class Group(Description):

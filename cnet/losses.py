@@ -31,12 +31,15 @@ class Loss(Description, ABC):
         Activation of the last layer -> row that merges the two and takes logits.
     bounds : (low, high) or None
         Where targets must lie.
+    takes_normalized : bool
+        Targets may be shifted and scaled: it compares numbers.
     """
 
     name: ClassVar[str]
     mean_over_columns: ClassVar[bool] = True
     links: ClassVar[dict[str, str]] = {}
     bounds: ClassVar[tuple[float, float] | None] = None
+    takes_normalized: ClassVar[bool] = False
 
     @property
     def parameter(self) -> float:
@@ -169,12 +172,14 @@ class MeanSquaredError(Loss):
     """`mse`: mean over B and K of (y - t)^2 (`torch.nn.MSELoss`)."""
 
     name = "mse"
+    takes_normalized = True
 
 
 class Quadratic(Loss):
     """`quadratic`: mean over B of 1/2 sum over K of (y - t)^2, the textbooks' loss."""
 
     name = "quadratic"
+    takes_normalized = True
     mean_over_columns = False
 
 
@@ -182,18 +187,21 @@ class RootMeanSquaredError(Loss):
     """`rmse`: the square root of `mse` over the batch."""
 
     name = "rmse"
+    takes_normalized = True
 
 
 class MeanAbsoluteError(Loss):
     """`mae`: mean over B and K of |y - t| (`torch.nn.L1Loss`)."""
 
     name = "mae"
+    takes_normalized = True
 
 
 class Huber(Loss):
     """`huber`: quadratic within `delta`, linear outside (`torch.nn.HuberLoss`)."""
 
     name = "huber"
+    takes_normalized = True
     delta: float = 1.0
 
     def __post_init__(self) -> None:
@@ -303,6 +311,7 @@ class Quantile(Loss):
     """`quantile`: the pinball loss of Koenker and Bassett (1978); its minimum is the q-quantile."""
 
     name = "quantile"
+    takes_normalized = True
     q: float = 0.5
 
     def __post_init__(self) -> None:
@@ -321,6 +330,7 @@ class GaussianNLL(Loss):
     """
 
     name = "gaussian_nll"
+    takes_normalized = True
 
 
 _CLASSES: dict[str, type[Loss]] = {

@@ -11,9 +11,10 @@ import numpy as np
 
 from cnet import fitting, lbfgs, streams, training
 from cnet._core.sources import Source
+from cnet.adapted import Adapted
 from cnet.arrays import Array, Floats, Integers
-from cnet.assembled import Assembled
 from cnet.augment import Augmentation
+from cnet.compiled import check_averaging, check_schedule
 from cnet.data import as_array, as_rows
 from cnet.diagnosis import diagnose
 from cnet.errors import NotBuiltError, ShapeError, check_flag, check_integer
@@ -27,7 +28,7 @@ RATES_AT_ONCE = 256
 _DIRECT = (np.dtype(np.float32), np.dtype(np.float64))
 
 
-class Sequential(Assembled):
+class Sequential(Adapted):
     """A network of layers, each reading what the one before it gives.
 
     Parameters
@@ -39,8 +40,10 @@ class Sequential(Assembled):
     dtype : {"float32", "float64"}
         Of parameters, activations and results.
     scale : float, optional
-        Multiplies inputs while they are gathered, in training and prediction alike: 1/255 for uint8
-        images.
+        Multiplies inputs while they are gathered, always: 1/255 for uint8 images.
+    normalize_inputs, normalize_targets : "standardize", "minmax", "robust" or Normalizer, optional
+        Scale every column by what the rows of the first `fit` have in it; see `adapt`. Outputs and
+        metrics are in the targets' own units all the same, the loss is that of scaled targets.
 
     Attributes
     ----------
@@ -149,12 +152,11 @@ class Sequential(Assembled):
         ShapeError, TypeError, ValueError
             For data or settings that do not fit, before anything changes.
         NonFiniteError
-            For NaN or infinity in the data, before anything changes; or for a batch whose loss is
-            not finite, after which training has stopped.
+            For NaN or infinity in the data, before anything changes, or in a batch.
         FileFormatError, FileNotFoundError
             For what `resume` names.
         """
-        training.check_schedule(self, epochs=True)
+        check_schedule(self, epochs=True)
         with self.training_alone():
             return fitting.fit(
                 self,
@@ -195,7 +197,7 @@ class Sequential(Assembled):
         """
         _ = self.compiled
         if not self.is_built:  # what is built for this call would have to be undone
-            training.check_schedule(self, epochs=False)
+            check_schedule(self, epochs=False)
         with self.training_alone():
             with self.building_for(x):
                 data = training.prepare(self, x, y, sample_weight, class_weight=class_weight)
@@ -278,9 +280,8 @@ class Sequential(Assembled):
     def predict_classes(self, x: Any) -> Integers:
         """Return class indices (N,): the largest output, or whether a single one is above 1/2.
 
-        A single logit (a loss with `from_logits=True`) counts from 0.
-
-        Parameters and errors are those of `predict`.
+        A single logit (a loss with `from_logits=True`) counts from 0. Parameters and errors are those
+        of `predict`.
         """
         y = self.predict(x)
         if y.shape[1] == 1:
@@ -387,7 +388,7 @@ class Sequential(Assembled):
             If the schedule cannot be followed here, see `Schedule.check`.
         """
         lbfgs.refuse(self.compiled.optimizer, "a single batch")
-        training.check_averaging(self.compiled, epochs=False)
+        check_averaging(self.compiled, epochs=False)
         schedule = self.compiled.optimizer.schedule
         if schedule is None:
             return None

@@ -252,6 +252,20 @@ class Program:
         }
         return y
 
+    def columns(self, x: int, routes: list[dict[str, Any]]) -> int:
+        """Add the operation of csrc/columns.h, by its routes, as `operation` does."""
+        width = sum(route["width"] for route in routes)
+        y = self.operation("columns", x, width, activations.get(None))
+        self.operations[-1]["routes"] = routes
+        self._trained.add(y)
+        return y
+
+    @property
+    def category_columns(self) -> list[int]:
+        """Columns of the input that are categories, which nothing may shift or scale."""
+        routes = [route for operation in self.operations for route in operation.get("routes", ())]
+        return sorted({route["column"] for route in routes if route["table"] is not None})
+
     def random_operation(self, kind: str, x: int, width: int, setting: float) -> int:
         """Add an operation of csrc/noise.h, with its rate or deviation, as `operation` does."""
         y = self.operation(kind, x, width, activations.linear())

@@ -147,7 +147,7 @@ def find_learning_rate(
     optimizer = compiled.optimizer.replace(learning_rate=lowest)
     trial.compile(optimizer, compiled.loss, groups=dict(compiled.groups))
     with trial.building_for(x):
-        data = training.prepare(trial, x, y, sample_weight)
+        data = training.prepare(trial, x, y, sample_weight, adapt=True)
         trial.built.check_batches(data.rows, batch_size or data.rows)
     work = training.batches(trial, data, min(batch_size or data.rows, data.rows), trial.rule, count)
     rates = Exponential(lowest, growth)(np.arange(steps))

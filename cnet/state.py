@@ -16,6 +16,7 @@ from cnet import (
     averaging,
     blocks,
     classes,
+    columns,
     constraints,
     groups,
     initializers,
@@ -23,6 +24,7 @@ from cnet import (
     losses,
     measures,
     noise,
+    normalizers,
     norms,
     optimizers,
     regularizers,
@@ -36,6 +38,7 @@ from cnet.description import Description
 from cnet.errors import FileFormatError, check_integer
 from cnet.history import History
 from cnet.initializers import Given
+from cnet.normalizers import Normalizer, Scaling
 from cnet.rates import Function, Lost, Schedule
 
 if TYPE_CHECKING:
@@ -46,9 +49,9 @@ FORMAT = 1
 _DESCRIPTIONS: dict[str, Any] = {
     cls.__name__: cls
     for module in (
-        *(layers, noise, norms, blocks),
-        *(initializers, losses, measures, optimizers, regularizers, whole, groups, constraints),
-        averaging,
+        *(layers, columns, noise, norms, blocks),
+        *(initializers, losses, normalizers, measures, optimizers, regularizers, whole),
+        *(groups, constraints, averaging),
     )
     for cls in vars(module).values()
     if isinstance(cls, type) and issubclass(cls, Description) and cls.__module__ == module.__name__
@@ -128,8 +131,13 @@ def state_of(net: Sequential) -> tuple[dict[str, Any], dict[str, Array]]:
         "frozen": list(net.frozen),
         "input_shape": list(built.shape),
         "layers": [describe(layer) for layer in net.layers],
+        "normalize_inputs": describe(net.normalization.of_inputs),
+        "normalize_targets": describe(net.normalization.of_targets),
     }
     arrays = built.parameters | built.buffers
+    for side, scaling in _scalings(net).items():
+        if scaling is not None:
+            arrays |= {f"{side}/shift": scaling.shift, f"{side}/factor": scaling.factor}
     if net.is_compiled:
         compiled, rule = net.compiled, net.rule
         config["compiled"] = {
@@ -166,6 +174,8 @@ def restore(
         seed=config["seed"],
         dtype=config["dtype"],
         scale=config["scale"],
+        normalize_inputs=rebuild(config.get("normalize_inputs"), own),
+        normalize_targets=rebuild(config.get("normalize_targets"), own),
     )
     # Before memory is laid out: a damaged size must not ask for more than the file itself holds.
     program = net.plan(config["input_shape"])
@@ -217,12 +227,22 @@ def fill(net: Sequential, config: dict[str, Any], arrays: Mapping[str, Array]) -
             expected |= {f"optimizer.{number}/{name}": view for name, view in views.items()}
         views = net.built.average_views()
         expected |= {f"average/{name}": view for name, view in views.items()}
+    scaled = {side for side in _scalings(net) if f"{side}/shift" in arrays}
+    for side in scaled:
+        columns = net.built.core.inputs
+        if side == "targets":
+            columns = net.compiled.loss.target_columns(net.built.outputs)
+        expected |= {f"{side}/{name}": np.empty(columns) for name in ("shift", "factor")}
     if set(arrays) != set(expected):
         odd = ", ".join(sorted(set(arrays) ^ set(expected))[:3])
         raise FileFormatError(f"its arrays are not those of its layers: {odd}")
     for name, view in expected.items():
         if arrays[name].shape != view.shape or arrays[name].dtype != view.dtype:
             raise FileFormatError(f"{name} should be {view.dtype} of shape {view.shape}")
+    scalings = {
+        side: Scaling(arrays[f"{side}/shift"], arrays[f"{side}/factor"]) if side in scaled else None
+        for side in _scalings(net)
+    }
     passes = check_integer("passes", config["passes"], 0)
     frozen = config.get("frozen") or ()
     if compiled is not None:
@@ -245,8 +265,16 @@ def fill(net: Sequential, config: dict[str, Any], arrays: Mapping[str, Array]) -
     if net.seed != config["seed"]:
         net._seed = net.built.core.seed = config["seed"]
         net._step = None  # its batches draw by the seed before
+    net.set_normalization(net.normalization.replace(**scalings))
     for name, view in expected.items():
         view[...] = arrays[name]
+
+
+def _scalings(net: Sequential) -> dict[str, Scaling | None]:
+    """Return what has been found of each side that is normalised."""
+    normalization = net.normalization
+    wanted = {"inputs": normalization.of_inputs, "targets": normalization.of_targets}
+    return {side: getattr(normalization, side) for side, of in wanted.items() if of is not None}
 
 
 def reduce(net: Sequential) -> tuple[Any, tuple[Any, ...]]:
@@ -260,6 +288,8 @@ def reduce(net: Sequential) -> tuple[Any, tuple[Any, ...]]:
             net.scale,
             net.is_compiled and net.compiled,
             net.frozen,
+            net.normalization.of_inputs,
+            net.normalization.of_targets,
         )
     config, arrays = state_of(net)
     if net.is_compiled:
@@ -289,8 +319,17 @@ def _unbuilt(
     scale: float,
     compiled: Any,
     frozen: tuple[str, ...],
+    of_inputs: Normalizer | None,
+    of_targets: Normalizer | None,
 ) -> Sequential:
-    net = make(layers, seed=seed, dtype=dtype, scale=scale)
+    net = make(
+        layers,
+        seed=seed,
+        dtype=dtype,
+        scale=scale,
+        normalize_inputs=of_inputs,
+        normalize_targets=of_targets,
+    )
     if frozen:
         net.freeze(*frozen)
     if compiled:

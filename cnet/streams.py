@@ -139,6 +139,13 @@ class Stream:
             return self._checked("shards[0]", self._given.load(0))
         return self.first()
 
+    def parts(self) -> Iterator[tuple[str, Any, Any]]:
+        """Yield what to call a part, its x and its y, of one round as it comes."""
+        found, self._peeked = self._peeked or self._take(), None
+        while found is not None:
+            yield f"{found[0]}: ", found[1][0], found[1][1]
+            found = self._take()
+
     def size(self, data: training.Dataset) -> int:
         """Return how many rows of a part are done at once."""
         return min(self._size or data.rows, data.rows)

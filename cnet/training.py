@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,6 @@ from cnet._core.rules import Rule
 from cnet._core.sources import Source
 from cnet._core.training import Batches
 from cnet.arrays import Array, Floats
-from cnet.averaging import Averaging
 from cnet.data import (
     as_array,
     as_class_weights,
@@ -26,92 +25,21 @@ from cnet.data import (
     check_finite,
     check_range,
 )
-from cnet.description import Description
 from cnet.errors import ShapeError
-from cnet.groups import Groups, check_names, settings_of
-from cnet.losses import Loss
 from cnet.measured import Measured
-from cnet.optimizer import Optimizer
 from cnet.threads import get_threads
 
 if TYPE_CHECKING:
-    from cnet.assembly import Built
     from cnet.model import Sequential
-    from cnet.program import Parameter
 
 # So often, in seconds, the compiled loop comes back: within reach of Ctrl-C, at no cost.
 SLICE = 0.05
 # Rows per step, unless somebody says otherwise.
 BATCH_SIZE = 32
+# What to do about NaN in rows.
+IMPUTE = "drop or impute these rows (np.nan_to_num fills them with zeros)"
 # Rows that evaluation takes at a time.
 EVALUATION_ROWS = 1024
-
-
-class Compiled(Description):
-    """What `compile` was given, checked against the network."""
-
-    optimizer: Optimizer
-    loss: Loss
-    metrics: tuple[str | _metrics.Score, ...]
-    groups: Groups = ()
-    averaging: Averaging | None = None
-
-
-def check_rule(compiled: Compiled, parameters: Sequence[Parameter]) -> None:
-    """Refuse an optimizer with what it cannot do, and groups of what is not there.
-
-    Raises
-    ------
-    ValueError
-    """
-    check_names(compiled.groups, parameters)
-    if compiled.groups and compiled.optimizer.call(parameters) is not None:
-        raise ValueError(
-            f"groups are for cnet's own optimizers; {type(compiled.optimizer).__name__} knows of "
-            "none: leave groups out, and have it treat parameters by itself"
-        )
-    optimizer = compiled.optimizer
-    if optimizer.history and (compiled.groups or optimizer.weight_decay_on != "all"):
-        raise ValueError(
-            "LBFGS minimises one function of all parameters: groups and weight_decay_on='kernels' "
-            "are for optimizers that step; use a kernel_regularizer, or net.freeze"
-        )
-    if optimizer.rule != "schedule_free_adamw" and not optimizer.history:
-        return
-    held = [p.name for p in parameters if p.constraint is not None]
-    if compiled.averaging is not None or held:
-        what = f"a constraint ({held[0]} has one)" if held else "averaging"
-        raise ValueError(
-            f"{type(optimizer).__name__} does not go with {what}: its steps are not made where "
-            "the weights are; use an optimizer such as cnet.AdamW"
-        )
-
-
-def make_rule(built: Built, compiled: Compiled) -> Rule:
-    """Return the update rule of a network with all that `compile` and the layers say of it."""
-    optimizer, parameters = compiled.optimizer, built.program.parameters
-    rule = Rule(
-        built.core,
-        optimizer.rule,
-        optimizer.settings(),
-        optimizer.fill,
-        [(p.offset, p.size) for p in parameters],
-        optimizer.clip,
-        optimizer.call(parameters),
-        built.program.hidden_matrices() if optimizer.takes_matrices else None,
-        optimizer.history,
-    )
-    rule.set_groups([settings_of(p, compiled.groups, optimizer) for p in parameters])
-    rule.constrain(
-        [
-            (place, p.constraint.kind, p.constraint.limit, p.columns)
-            for place, p in enumerate(parameters)
-            if p.constraint is not None
-        ]
-    )
-    if compiled.averaging is not None:
-        rule.average_by(*compiled.averaging.arguments())
-    return rule
 
 
 class Dataset(NamedTuple):
@@ -138,6 +66,8 @@ def prepare(
     sample_weight: Any,
     what: str = "",
     class_weight: str | Mapping[int, float] | None = None,
+    *,
+    adapt: bool = False,
 ) -> Dataset:
     """Check a data set against a built network.
 
@@ -147,11 +77,18 @@ def prepare(
         Before the names in errors, such as "validation ".
     class_weight : dict or "balanced", optional
         As `fit` takes it; becomes part of the sample weights.
+    adapt : bool
+        These are the training rows: let a network that normalises look at them, if it has not
+        looked at any yet.
 
     Raises
     ------
     ShapeError, TypeError, ValueError, NonFiniteError
+    NotBuiltError
+        For a network that normalises and has not looked at any rows yet, without `adapt`.
     """
+    if net.normalization.is_waiting and not adapt:
+        raise net.normalization.refusal()
     name = f"{what}x"
     rows = as_rows(x, name, net.built.shape, net.first_layer)
     if len(rows) == 0:
@@ -159,8 +96,14 @@ def prepare(
     source = Source(rows, net.scale)
     targets = as_targets(y, f"{what}y", net.compiled.loss, net.built.outputs, len(rows), net.dtype)
     weights = as_weights(sample_weight, f"{what}sample_weight", len(rows))
-    check_finite(source, name, "drop or impute these rows (np.nan_to_num fills them with zeros)")
-    check_range(rows, name, net.dtype, net.scale)
+    check_finite(source, name, IMPUTE)
+    net.built.core.check_categories(source, name)
+    if net.normalization.is_waiting:
+        seen = [(rows, _target_rows(net, y, len(rows)))]
+        categories = net.built.program.category_columns
+        net.set_normalization(net.normalization.fitted(seen, categories))
+    normalize(net, source, targets)
+    check_range(rows, name, net.dtype, net.scale, net.normalization.inputs)
     if class_weight is not None:
         classes = as_classes(y, f"{what}y", net.compiled.loss)
         table = as_class_weights(class_weight, classes, max(net.built.outputs, 2))
@@ -180,7 +123,12 @@ def check_augment(net: Sequential, augment: Any) -> tuple[_augment.Augmentation,
     TypeError, ShapeError, ValueError
     """
     checked = _augment.check(augment, net.built.shape, net.first_layer)
-    loss = net.compiled.loss.name
+    loss, categories = net.compiled.loss.name, net.built.program.category_columns
+    if checked and categories:
+        raise ValueError(
+            f"{type(checked[0]).__name__} would make other categories of column {categories[0]}; "
+            "leave augment out, or put a layer such as cnet.GaussianNoise behind the embeddings"
+        )
     for item in checked:
         if item.mixes and loss in ("hinge", "squared_hinge"):
             raise ValueError(
@@ -194,6 +142,47 @@ def check_augment(net: Sequential, augment: Any) -> tuple[_augment.Augmentation,
                 "takes class indices; use one-hot targets and a loss that takes them"
             )
     return checked
+
+
+def adapt(net: Sequential, parts: Iterable[tuple[str, Any, Any]]) -> None:
+    """Check parts of a data set (what to call it, x, y), and normalise by them from now on.
+
+    Raises
+    ------
+    as `prepare`
+    """
+
+    def checked() -> Iterator[tuple[Array, Array | None]]:
+        for what, x, y in parts:
+            rows = as_rows(x, f"{what}x", net.built.shape, net.first_layer)
+            if len(rows) == 0:
+                raise ShapeError(f"{what}x has no rows; there is nothing to normalise by")
+            source = Source(rows)
+            check_finite(source, f"{what}x", IMPUTE)
+            net.built.core.check_categories(source, f"{what}x")
+            if net.normalization.of_targets is not None:
+                loss, outputs = net.compiled.loss, net.built.outputs
+                as_targets(y, f"{what}y", loss, outputs, len(rows), net.dtype)
+            yield rows, _target_rows(net, y, len(rows))
+
+    categories = net.built.program.category_columns
+    net.set_normalization(net.normalization.fitted(checked(), categories))
+
+
+def normalize(net: Sequential, x: Source, targets: Source | Array) -> None:
+    """Have a data set scaled as the network has it now."""
+    scaling = net.normalization
+    if scaling.inputs is not None:
+        x.normalize(scaling.inputs)
+    if scaling.targets is not None and isinstance(targets, Source):
+        targets.normalize(scaling.targets)
+
+
+def _target_rows(net: Sequential, y: Any, count: int) -> Array | None:
+    """Return targets that were checked as (N, K), if they are normalised."""
+    if net.normalization.of_targets is None:
+        return None
+    return as_array(y, "y").reshape(count, -1)
 
 
 def batches(
@@ -294,28 +283,6 @@ def figures(net: Sequential, done: Batches, rows: int, training: bool = True) ->
     if training and net.compiled.optimizer.takes_norm:
         result["gradient_norm"] = done.norm_sum / done.steps  # before it was cut
     return result
-
-
-def check_schedule(net: Sequential, *, epochs: bool) -> None:
-    """Refuse a schedule or averages that cannot be followed, before anything changes."""
-    compiled = net.compiled
-    if compiled.optimizer.schedule is not None:
-        compiled.optimizer.schedule.check(epochs=epochs)
-    check_averaging(compiled, epochs=epochs)
-
-
-def check_averaging(compiled: Compiled, *, epochs: bool) -> None:
-    """Refuse averages that cannot be followed, before anything changes."""
-    if compiled.averaging is not None:
-        compiled.averaging.check(epochs=epochs)
-
-
-def coming_rates(net: Sequential, count: int, steps_per_epoch: int | None) -> Floats | None:
-    """Return the learning rates of the next steps, or None if no schedule says them."""
-    schedule = net.compiled.optimizer.schedule
-    if schedule is None:
-        return None
-    return schedule.rates(int(net.rule.running[0]), count, steps_per_epoch)
 
 
 class Slices:

@@ -194,8 +194,6 @@ static void F(swap)(const cnet_augmenter *a, const cnet_batch *b, const cnet_aug
                     size_t group, size_t place, T *x)
 {
     const uint64_t below = (uint64_t)(s->setting[0] * 0x1p32);
-    cnet_source one = *b->x;
-    one.columns = 1;
     for (size_t i = 0; i < a->columns; i += CNET_SWAP_GROUP) {
         const size_t n = a->columns - i < CNET_SWAP_GROUP ? a->columns - i : CNET_SWAP_GROUP;
         uint32_t draw[4 * CNET_BLOCKS];
@@ -203,7 +201,7 @@ static void F(swap)(const cnet_augmenter *a, const cnet_batch *b, const cnet_aug
         for (size_t k = 0; k < n; k++)
             if (draw[k] < below) {
                 const size_t other = F(other_row)(b, place, draw[CNET_SWAP_GROUP + k]);
-                one.data = b->x->data + (ptrdiff_t)(i + k) * b->x->column_stride;
+                const cnet_source one = F(columns_of)(b->x, i + k, 1);
                 F(gather)(&one, b->order, b->begin + other, 1, x + i + k);
             }
     }
@@ -359,10 +357,8 @@ static void F(mix_targets)(const cnet_augmenter *a, const cnet_batch *b, const c
             continue;
         }
         F(gather)(targets, b->order, own, 1, t);
-        cnet_source span = *targets;
         for (size_t k = 0; k < K && m.share < 1; k += CNET_SPAN) {
-            span.data = targets->data + (ptrdiff_t)k * targets->column_stride;
-            span.columns = K - k < CNET_SPAN ? K - k : CNET_SPAN;
+            const cnet_source span = F(columns_of)(targets, k, K - k < CNET_SPAN ? K - k : CNET_SPAN);
             F(gather)(&span, b->order, other, 1, part);
             for (size_t j = 0; j < span.columns; j++)
                 t[k + j] = share * t[k + j] + rest * part[j];

@@ -70,6 +70,7 @@ typedef struct cnet_source {
     ptrdiff_t row_stride, column_stride;
     int type;     /* CNET_SOURCE_... */
     double scale; /* multiplies every value while it is gathered */
+    const double *shift, *factor; /* per column; NULL: none. x becomes (x - shift) factor first */
 } cnet_source;
 
 /* One loss with its settings. `parameter` is Huber's delta, the quantile's q; 0 where unused. */
@@ -95,6 +96,16 @@ typedef struct cnet_foreign {
     void *self;
 } cnet_foreign;
 
+/* Where some columns of the output of a columns operation come from; see columns.h. */
+typedef struct cnet_route {
+    size_t column;     /* of the input */
+    size_t width;      /* columns of the output */
+    size_t table;      /* offset of (categories, width) parameters; CNET_NONE: columns as they are */
+    size_t categories;
+    size_t unknown;    /* the category that stands for all other numbers, or CNET_NONE */
+    int first;         /* no route before it has the same table */
+} cnet_route;
+
 /* One operation of a network's program. Immutable once built, so that threads may share it. */
 typedef struct cnet_op {
     int kind;       /* CNET_LAYER_..., unless it is foreign */
@@ -113,6 +124,8 @@ typedef struct cnet_op {
     const cnet_branch *branches; /* what a merge reads, x among them; NULL for other kinds */
     size_t branch_count;
     const cnet_foreign *foreign; /* NULL: the kernels' own, of that kind */
+    const cnet_route *routes; /* of a columns operation */
+    size_t route_count;
 } cnet_op;
 #define CNET_NONE SIZE_MAX
 
@@ -240,7 +253,7 @@ typedef struct cnet_kernels {
     void (*muon_end)(size_t n, double rate, double shrink, const void *x, void *p);
 
     /* out (count, columns) = scale * rows index[0..count) of the source, or rows first.. when
-     * index is NULL. */
+     * index is NULL; shift and factor come first, in double. */
     void (*gather)(const cnet_source *source, const int64_t *index, size_t first, size_t count,
                    void *out);
 
@@ -251,6 +264,10 @@ typedef struct cnet_kernels {
     /* out (count, K) = targets of these rows, mixed as they are; of labels, mixed one-hot rows. */
     void (*mix_targets)(const cnet_augmenter *augmenter, const cnet_batch *batch,
                         const cnet_source *targets, const int64_t *labels, size_t K, void *out);
+
+    /* y (B, K) = y factor + shift, in double, with a factor and a shift per column; shift may be
+     * NULL. */
+    void (*restore)(size_t B, size_t K, const double *factor, const double *shift, void *y);
 
     /* Index of the first value that is not finite, or n. */
     size_t (*first_nonfinite)(size_t n, const void *x);
@@ -392,5 +409,11 @@ int cnet_pool_workers(void);
 
 /* Row-major index of the first value that is not finite, or rows * columns. */
 size_t cnet_source_first_nonfinite(const cnet_source *source);
+/* The first row whose number in a column is no category: not whole, or, unless others are welcome,
+ * outside 0..categories-1; or the number of rows. */
+size_t cnet_source_first_other(const cnet_source *source, size_t column, size_t categories,
+                               int others, double *value);
+/* out[i] = the number at from + i stride, of a type of sources.h: as it is there, without scale. */
+void cnet_source_widen(int type, size_t n, const char *from, ptrdiff_t stride, double *out);
 
 #endif

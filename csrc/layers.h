@@ -8,7 +8,8 @@
  *   activation   x and y, being slots of the program anyway
  *   dropout, gaussian_dropout, gaussian_noise (noise.h)   nothing
  *   layer_normalization, batch_normalization   x, and their statistics in z: see norms.h
- *   add, mul, concat (merges.h)   what they read; add and concat not even that */
+ *   add, mul, concat (merges.h)   what they read; add and concat not even that
+ *   columns (columns.h)   x */
 #ifndef CNET_LAYERS
 #define CNET_LAYERS(X)     \
     X(dense)               \
@@ -20,7 +21,8 @@
     X(batch_normalization) \
     X(add)                 \
     X(mul)                 \
-    X(concat)
+    X(concat)              \
+    X(columns)
 #endif
 
 #ifdef T

@@ -1,4 +1,5 @@
-/* sources.c - looking through the user's array before anything is trained on it. */
+/* sources.c - looking through the user's array before anything is trained on it, and its numbers as
+ * they are there. */
 #include "cnet.h"
 
 static int finite_f32(const char *p)
@@ -58,4 +59,50 @@ size_t cnet_source_first_nonfinite(const cnet_source *s)
             return i * s->columns + j;
     }
     return s->rows * s->columns;
+}
+
+#define CNET_ROW(name, type, load)                                                          \
+    static void widen_##name(size_t n, const char *from, ptrdiff_t stride, double *out)    \
+    {                                                                                       \
+        type value;                                                                         \
+        if (stride == (ptrdiff_t)sizeof(type)) {                                            \
+            for (size_t i = 0; i < n; i++) {                                                \
+                memcpy(&value, from + i * sizeof(type), sizeof value);                      \
+                out[i] = (double)load(value);                                               \
+            }                                                                               \
+            return;                                                                         \
+        }                                                                                   \
+        for (size_t i = 0; i < n; i++) {                                                    \
+            memcpy(&value, from + (ptrdiff_t)i * stride, sizeof value);                     \
+            out[i] = (double)load(value);                                                   \
+        }                                                                                   \
+    }
+CNET_SOURCES(CNET_ROW)
+#undef CNET_ROW
+
+void cnet_source_widen(int type, size_t n, const char *from, ptrdiff_t stride, double *out)
+{
+    typedef void (*widen_function)(size_t, const char *, ptrdiff_t, double *);
+#define CNET_ROW(name, ...) widen_##name,
+    static const widen_function rows[] = {CNET_SOURCES(CNET_ROW)};
+#undef CNET_ROW
+    rows[type](n, from, stride, out);
+}
+
+size_t cnet_source_first_other(const cnet_source *s, size_t column, size_t categories, int others,
+                               double *value)
+{
+    const char *from = s->data + (ptrdiff_t)column * s->column_stride;
+    double part[64];
+    for (size_t i = 0; i < s->rows; i += 64) {
+        const size_t n = s->rows - i < 64 ? s->rows - i : 64;
+        cnet_source_widen(s->type, n, from + (ptrdiff_t)i * s->row_stride, s->row_stride, part);
+        for (size_t k = 0; k < n; k++)
+            if (!(part[k] - __builtin_trunc(part[k]) == 0)
+                || (!others && !(part[k] >= 0 && part[k] < (double)categories))) {
+                *value = part[k];
+                return i + k;
+            }
+    }
+    return s->rows;
 }

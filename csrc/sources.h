@@ -72,6 +72,46 @@ CNET_INLINE void F(copy_row)(size_t bytes, const char *from, char *to)
         memcpy(to, from, sizeof(T));
 }
 
+/* Some columns of a source, as a source of their own. */
+CNET_INLINE cnet_source F(columns_of)(const cnet_source *source, size_t first, size_t count)
+{
+    cnet_source part = *source;
+    part.data += (ptrdiff_t)first * part.column_stride;
+    part.columns = count;
+    if (part.shift)
+        part.shift += first, part.factor += first;
+    return part;
+}
+
+/* In double: columns of huge numbers that are close to each other keep what they differ by. */
+static void F(gather_shifted)(const cnet_source *source, const char *from, T *out)
+{
+    const T scale = (T)source->scale;
+    double wide[64];
+    for (size_t j = 0; j < source->columns; j += 64) {
+        const size_t n = source->columns - j < 64 ? source->columns - j : 64;
+        const double *shift = source->shift + j, *factor = source->factor + j;
+        cnet_source_widen(source->type, n, from + (ptrdiff_t)j * source->column_stride,
+                          source->column_stride, wide);
+        for (size_t i = 0; i < n; i++)
+            out[j + i] = scale * (T)((wide[i] - shift[i]) * factor[i]);
+    }
+}
+
+/* y = y factor + shift */
+static void F(restore)(size_t B, size_t K, const double *factor, const double *shift, void *y_)
+{
+    for (size_t i = 0; i < B; i++) {
+        T *y = (T *)y_ + i * K;
+        if (shift)
+            for (size_t k = 0; k < K; k++)
+                y[k] = (T)((double)y[k] * factor[k] + shift[k]);
+        else
+            for (size_t k = 0; k < K; k++)
+                y[k] = (T)((double)y[k] * factor[k]);
+    }
+}
+
 static void F(gather)(const cnet_source *source, const int64_t *index, size_t first, size_t count,
                       void *out)
 {
@@ -80,13 +120,16 @@ static void F(gather)(const cnet_source *source, const int64_t *index, size_t fi
     static const row_function rows[] = {CNET_SOURCES(CNET_ROW)};
 #undef CNET_ROW
     const int plain = source->type == (sizeof(T) == 4 ? CNET_SOURCE_f32 : CNET_SOURCE_f64)
-                      && source->column_stride == (ptrdiff_t)sizeof(T) && source->scale == 1;
+                      && source->column_stride == (ptrdiff_t)sizeof(T) && source->scale == 1
+                      && !source->shift;
     const size_t n = source->columns;
     for (size_t i = 0; i < count; i++) {
         const size_t row = index ? (size_t)index[first + i] : first + i;
         const char *from = source->data + (ptrdiff_t)row * source->row_stride;
         if (plain)
             F(copy_row)(n * sizeof(T), from, (char *)((T *)out + i * n));
+        else if (source->shift)
+            F(gather_shifted)(source, from, (T *)out + i * n);
         else
             rows[source->type](n, from, source->column_stride, (T)source->scale, (T *)out + i * n);
     }

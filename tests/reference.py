@@ -198,6 +198,8 @@ LAYERS: dict[str, Callable] = {
     **dict.fromkeys(reference_noise.NAMES, lambda x, name, alpha, w, b: x),
     "layer_normalization": lambda x, name, alpha, w, b: normalize(x, 1) * w + b,
     "batch_normalization": lambda x, name, alpha, w, b: normalize(x, 0) * w + b,
+    # One column of categories, whose table is w.
+    "columns": lambda x, name, alpha, w, b: w[x[:, 0].astype(int)],
     # Merges: x is the list of what all branches give.
     "add": lambda x, name, alpha, w, b: np.sum(x, axis=0),
     "mul": lambda x, name, alpha, w, b: np.prod(x, axis=0),

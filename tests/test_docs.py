@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import cnet
-from cnet import blocks, layers, noise, norms
+from cnet import blocks, columns, layers, noise, norms
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -92,12 +92,21 @@ def test_parts_of_your_own(tmp_path, monkeypatch, capsys):
     assert sorted(names_of("Parts of your own")) == sorted(cnet.custom.__all__)
 
 
+def test_a_table(tmp_path, monkeypatch, capsys):
+    (block,) = (b for b in BLOCKS if "Columns" in b)
+    names = run(block, tmp_path, monkeypatch)
+    found = names["net"].evaluate(names["x"], names["price"])
+    assert found["r2"] > 0.9 and found["mae"] < 0.5 * names["price"].std()
+    assert names["net"].target_scaling.shift[0] == np.median(names["price"][:1600])
+    assert "array" not in capsys.readouterr().out
+
+
 def test_every_block_of_the_readme_is_run():
-    assert len(BLOCKS) == 3
+    assert len(BLOCKS) == 4
 
 
 def test_layers():
-    kinds = layers.KINDS | noise.KINDS | norms.KINDS | blocks.KINDS
+    kinds = layers.KINDS | columns.KINDS | noise.KINDS | norms.KINDS | blocks.KINDS
     assert sorted(names_of("Layers")) == sorted(cls.__name__ for cls in kinds.values())
     assert all(hasattr(cnet, name) for name in names_of("Layers"))
 
@@ -158,6 +167,15 @@ def test_augmentations_are_written_with_their_settings():
             for name in cls.fields if name != "probability"
         ]  # fmt: skip
         assert call == f"{cls.__name__}({', '.join(settings)})"
+
+
+def test_normalizers_are_written_with_their_defaults():
+    rows = cells(section(README, "Normalisation"))
+    assert [code(row[0])[0] for row in rows] == list(cnet.normalizers.names())
+    for name, written, *_ in rows:
+        made = eval(code(written)[0], vars(cnet))
+        assert made == cnet.normalizers.get("normalize_inputs", code(name)[0])
+        assert all(f"{field}=" in written for field in made.fields)
 
 
 def test_metrics_and_data():

@@ -184,7 +184,8 @@ def compiled(tmp_path_factory):
         if file.startswith("csrc/"):
             (folder / file).write_text(text, encoding="utf-8")
     (folder / "csrc" / "probe.c").write_text(PROBE, encoding="utf-8")
-    sources = [f"csrc/{name}.c" for name in ("isa_baseline", "muon", "optimizers", "pool", "probe")]
+    names = ("isa_baseline", "muon", "optimizers", "pool", "sources", "probe")
+    sources = [f"csrc/{name}.c" for name in names]
     options = ["-std=gnu11", "-O0", "-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"]
     subprocess.run(
         [compiler, *options, "-shared", "-fPIC", "-Icsrc", *sources, "-lm", "-o", "recipes.so"],

@@ -19,20 +19,19 @@ if not (ROOT / "csrc").is_dir():
 # A module imports from those before it.
 MODULES = [
     "version", "arrays", "description", "errors", "files", "threads", "activations", "initializers",
-    "regularizers", "constraints",
-    "program", "layers", "noise", "norms", "blocks", "losses", "rates", "schedules",
-    "optimizer", "whole", "optimizers", "calls", "custom", "classes", "groups", "averaging",
-    "data", "augmentation",
-    "warps", "augment", "deviations", "scores", "measures", "metrics", "datasets", "assembly",
-    "summary", "history", "state", "progress", "context", "hooks", "diagnosis", "measured",
-    "fingerprints", "resuming", "checkpoints", "logs", "callbacks", "training", "lbfgs", "shards",
-    "streams", "fitting", "assembled", "model", "differences", "range_test", "io", "info", "demo",
-    "__main__",
+    "regularizers", "constraints", "program", "layers", "columns", "noise", "norms", "blocks",
+    "losses", "rates", "schedules", "optimizer", "whole", "optimizers", "normalizers", "calls",
+    "custom", "classes", "groups", "averaging", "data", "augmentation", "warps", "augment",
+    "deviations", "scores", "measures", "metrics", "datasets", "assembly", "summary", "history",
+    "state", "progress", "context", "hooks", "diagnosis", "measured", "fingerprints", "resuming",
+    "checkpoints", "logs", "callbacks", "compiled", "training", "lbfgs", "shards", "streams",
+    "fitting", "assembled", "weights", "adapted", "model", "differences", "range_test", "io",
+    "info", "demo", "__main__",
 ]  # fmt: skip
 CORE = [
     "csrc", "kernels", "activations", "sources", "losses", "optimizers", "dense", "noise",
-    "workspace", "augment", "foreign", "inference", "arena", "network", "rules", "guard",
-    "training",
+    "workspace", "augment", "foreign", "routes", "operations", "inference", "arena", "network",
+    "rules", "guard", "training",
 ]  # fmt: skip
 # What may be imported besides, when the package is: Python's own modules and NumPy.
 HEAVY = ("scipy_openblas32", "matplotlib", "pandas", "polars", "torch", "json", "dataclasses")

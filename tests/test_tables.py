@@ -159,7 +159,8 @@ def test_optimizer_settings_are_those_of_the_references(name):
 
 def test_every_layer_row_is_used():
     random = [cnet.Dropout(0.5), cnet.GaussianDropout(0.5), cnet.GaussianNoise(0.5)]
-    layers = [cnet.Flatten(), *random, cnet.Dense(2), cnet.Activation("relu")]
+    table = cnet.Columns({0: cnet.Embedding(3, 2)})
+    layers = [cnet.Flatten(), table, *random, cnet.Dense(2), cnet.Activation("relu")]
     layers += [cnet.LayerNormalization(), cnet.BatchNormalization()]
     layers += [cnet.Parallel([[], []], merge) for merge in ("add", "mul", "concat")]
     net = cnet.Sequential(layers).build((2, 2))

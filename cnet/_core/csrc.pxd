@@ -36,6 +36,8 @@ cdef extern from "cnet.h" nogil:
         ptrdiff_t column_stride
         int type
         double scale
+        const double *shift
+        const double *factor
 
     ctypedef struct cnet_loss:
         int kind
@@ -48,6 +50,14 @@ cdef extern from "cnet.h" nogil:
         int needs_dx
         int adds_dx
     ctypedef struct cnet_foreign
+
+    ctypedef struct cnet_route:
+        size_t column
+        size_t width
+        size_t table
+        size_t categories
+        size_t unknown
+        int first
 
     ctypedef struct cnet_op:
         int kind
@@ -71,6 +81,8 @@ cdef extern from "cnet.h" nogil:
         const cnet_branch *branches
         size_t branch_count
         const cnet_foreign *foreign
+        const cnet_route *routes
+        size_t route_count
 
     ctypedef struct cnet_run:
         size_t rows
@@ -172,6 +184,7 @@ cdef extern from "cnet.h" nogil:
         size_t (*augment_bytes)(const cnet_augmenter *) noexcept nogil
         void (*mix_targets)(const cnet_augmenter *, const cnet_batch *, const cnet_source *,
                             const int64_t *, size_t, void *) noexcept nogil
+        void (*restore)(size_t, size_t, const double *, const double *, void *) noexcept nogil
         size_t (*first_nonfinite)(size_t, const void *) noexcept nogil
         double (*largest)(size_t, const void *) noexcept nogil
         double (*sum_squares)(size_t, const void *) noexcept nogil
@@ -218,6 +231,7 @@ cdef extern from "cnet.h" nogil:
     void cnet_pool_run(int, size_t, cnet_task, const void *, void *) noexcept nogil
     int cnet_pool_workers() noexcept nogil
     size_t cnet_source_first_nonfinite(const cnet_source *)
+    size_t cnet_source_first_other(const cnet_source *, size_t, size_t, int, double *)
 
     ctypedef struct cnet_row:
         const char *name

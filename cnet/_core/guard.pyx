@@ -38,7 +38,7 @@ cdef class Guard:
         # Of a small network, gradients are fewer than values; of parts that are not cnet's, nothing
         # is known that would bound them.
         self.size = network.gradients.size
-        self.direct = network.foreign or self.size <= <size_t>(work.values + work.slopes)
+        self.direct = network.operations.foreign or self.size <= <size_t>(work.values + work.slopes)
         # Where there are few of both, one look at all of them, which lie side by side, costs less.
         self.all = (<char *>work.slopes_at - <char *>work.input_buffer) // network.itemsize + work.slopes
         self.few = self.all <= 1024

@@ -11,7 +11,10 @@ cdef struct Inference:
     const cnet_kernels *kernels
     const cnet_op *ops
     int op_count
-    size_t output_slot, output_bytes
+    size_t output_slot, output_bytes, outputs
+    # What outputs are multiplied by and what is added then, per column; NULL: nothing.
+    const double *output_factor
+    const double *output_shift
     const cnet_source *source
     char *to
     size_t chunk, done

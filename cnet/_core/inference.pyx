@@ -34,6 +34,8 @@ cdef void infer_part(const void *context, size_t part, int lane, void *scratch) 
     for i in range(job.op_count):
         forward_op(job.kernels, &job.ops[i], run)
     run.value[job.output_slot] = last
+    if job.output_factor != NULL:
+        job.kernels.restore(run.rows, job.outputs, job.output_factor, job.output_shift, to)
 
 
 cdef int infer(Inference *job, int lanes, Py_ssize_t chunks) except -1:

@@ -31,5 +31,7 @@ cdef void constrain(const cnet_kernels *kernels, const cnet_constraint *constrai
                     int threads) noexcept nogil
 cdef void pool_run(int threads, size_t parts, cnet_task task, const void *context) noexcept nogil
 cdef size_t first_nonfinite(const cnet_source *source) noexcept nogil
+cdef size_t first_other(const cnet_source *source, size_t column, size_t categories, bint others,
+                        double *value) noexcept nogil
 # An error that names the array, what its shape is and what it should be.
 cdef int expect_shape(str name, tuple got, tuple expected) except -1

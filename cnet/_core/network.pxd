@@ -2,11 +2,14 @@ from libc.stdint cimport uint64_t
 
 from cnet._core.arena cimport Arena
 from cnet._core.csrc cimport cnet_op, cnet_run
+from cnet._core.operations cimport Operations
+from cnet._core.sources cimport PerColumn
 from cnet._core.workspace cimport Workspace
 
 
 cdef class Network(Arena):
-    cdef cnet_op *ops
+    cdef Operations operations
+    cdef const cnet_op *ops
     cdef readonly int op_count
     cdef readonly tuple widths
     cdef readonly Py_ssize_t inputs
@@ -20,10 +23,11 @@ cdef class Network(Arena):
     cdef readonly bint needs_whole_batch
     cdef list spares
     cdef Workspace tape
-    cdef list foreign
+    cdef readonly PerColumn input_scaling
+    cdef readonly PerColumn output_scaling
+    cdef object refusal
 
-    cdef int set_op(self, cnet_op *op, dict operation) except -1
-    cdef int set_branches(self, cnet_op *op, branches) except -1
+    cdef int check_ready(self) except -1
     cdef void *address_of_result(self, object out, Py_ssize_t n) except NULL
     # Memory for up to `capacity` rows of this network.
     cdef Workspace workspace(self, Py_ssize_t capacity, bint training, bint input_slope)

@@ -1,10 +1,10 @@
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
 from cnet._core.arena import Arena
-from cnet._core.sources import Source
+from cnet._core.sources import PerColumn, Source
 
 class Network(Arena):
     def __new__(
@@ -39,6 +39,17 @@ class Network(Arena):
     def tape_rows(self) -> int: ...
     @property
     def tape_training(self) -> bool: ...
+    @property
+    def input_scaling(self) -> PerColumn | None: ...
+    @property
+    def output_scaling(self) -> PerColumn | None: ...
+    def normalize(
+        self,
+        inputs: PerColumn | None = None,
+        outputs: PerColumn | None = None,
+        refusal: Callable[[], Exception] | None = None,
+    ) -> None: ...
+    def check_categories(self, x: Source, what: str = "x") -> None: ...
     def predict(
         self,
         x: NDArray[Any],

@@ -7,23 +7,19 @@ written after it is built.
 
 import numpy as np
 
-from cpython.buffer cimport (
-    PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer,
-)
+from cpython.buffer cimport PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport uint64_t
-from libc.stdlib cimport calloc, free
+from libc.string cimport memcpy
 
-from cnet._core cimport activations
 from cnet._core.arena cimport Arena
 from cnet._core.csrc cimport (
-    CNET_F32, CNET_LAYER_batch_normalization, CNET_LAYER_dense, CNET_NONE, cnet_branch, cnet_op,
-    cnet_run, cnet_source,
+    CNET_F32, CNET_LAYER_batch_normalization, CNET_LAYER_dense, cnet_op, cnet_run, cnet_source,
 )
-from cnet._core.foreign cimport Foreign, backward_op, foreign_of, forward_op, raise_failure
+from cnet._core.foreign cimport backward_op, forward_op, raise_failure
 from cnet._core.inference cimport MOST_LANES, Inference, infer, result_at
-from cnet._core.kernels cimport load_blas
-from cnet._core.kernels import LAYERS
-from cnet._core.sources cimport Source, fill
+from cnet._core.kernels cimport expect_shape, load_blas
+from cnet._core.operations cimport Operations
+from cnet._core.sources cimport PerColumn, Source, fill
 from cnet._core.workspace cimport Workspace, address
 
 # Rows that a pass without gradients takes at a time: they and their activations stay in the cache.
@@ -39,12 +35,7 @@ cdef class Network(Arena):
     widths : sequence of int
         Columns of every slot; slot 0 is the input.
     operations : sequence of dict
-        In the order of the forward pass, with the keys kind, x, y, z (slots), activation, alpha,
-        weight, bias (offsets in elements into the parameters, or None), needs_dx (bool: parameters
-        come before), adds_dx (bool: x has a later reader), linked (bool: merged into the loss),
-        stream (of its random numbers), for a normalisation mean, variance (offsets into the
-        buffers), epsilon, momentum, for a merge branches: (slot, needs_dx, adds_dx) of each, and
-        for one of the user's own call and places, see `cnet._core.foreign.foreign_of`.
+        In the order of the forward pass; see `Operations`.
     size, seed : int
         Elements of the parameters, all offsets included; what random layers draw from.
     penalties : sequence of (offset, size, l1, l2)
@@ -60,6 +51,8 @@ cdef class Network(Arena):
     ----------
     parameters, gradients, buffers, average
         See `cnet._core.arena.Arena`.
+    input_scaling, output_scaling : PerColumn or None
+        What `normalize` was given.
     needs_whole_batch : bool
         Training rows depend on each other: a batch must not pass in pieces, nor have one row.
     """
@@ -71,13 +64,11 @@ cdef class Network(Arena):
         self.seed = seed
         self.widths, self.single_slots = tuple(widths), frozenset(single_slots)
         self.shared_slopes = dict(shared_slopes or {})
-        self.op_count = len(operations)
-        self.ops = <cnet_op *>calloc(max(self.op_count, 1), sizeof(cnet_op))
-        if self.ops == NULL:
-            raise MemoryError
-        self.foreign = []
-        for i, operation in enumerate(operations):
-            self.set_op(&self.ops[i], operation)
+        self.operations = Operations(operations, self.widths, self.itemsize, self.parameters,
+                                     self.gradients)
+        self.ops, self.op_count = self.operations.at, self.operations.count
+        self.needs_whole_batch = self.operations.needs_whole_batch
+        self.spare_width = self.operations.spare_width
         self.inputs = self.widths[0]
         self.spares = []
         self.output_slot = self.ops[self.op_count - 1].y if self.op_count else 0
@@ -85,50 +76,44 @@ cdef class Network(Arena):
         if max(self.widths) >= 128:
             load_blas()
 
-    def __dealloc__(self):
-        cdef int i
-        for i in range(self.op_count if self.ops != NULL else 0):
-            free(<void *>self.ops[i].branches)
-        free(self.ops)
+    def normalize(self, PerColumn inputs=None, PerColumn outputs=None, refusal=None):
+        """Have inputs scaled while they are gathered, and outputs when they are handed out.
 
-    cdef int set_op(self, cnet_op *op, dict operation) except -1:
-        cdef Foreign foreign
-        if "call" in operation:
-            op.kind = -1
-            foreign = foreign_of(operation, self.parameters, self.gradients)
-            self.foreign.append(foreign)
-            op.foreign = &foreign.functions
-        else:
-            op.kind = LAYERS.index(operation["kind"])
-            op.activation = activations.find(operation["activation"])
-        op.alpha = operation["alpha"]
-        op.x, op.y, op.z = operation["x"], operation["y"], operation["z"]
-        op.inputs, op.outputs = self.widths[op.x], self.widths[op.y]
-        op.weight = CNET_NONE if operation["weight"] is None else operation["weight"]
-        op.bias = CNET_NONE if operation["bias"] is None else operation["bias"]
-        op.needs_dx, op.linked = operation["needs_dx"], operation["linked"]
-        op.adds_dx = operation.get("adds_dx", False)
-        if op.adds_dx and op.kind != CNET_LAYER_dense:
-            self.spare_width = max(self.spare_width, <Py_ssize_t>op.inputs)
-        self.set_branches(op, operation.get("branches", ()))
-        op.stream = operation["stream"]
-        op.mean = CNET_NONE if operation.get("mean") is None else operation["mean"]
-        op.variance = CNET_NONE if operation.get("variance") is None else operation["variance"]
-        op.epsilon, op.momentum = operation.get("epsilon", 0.0), operation.get("momentum", 0.0)
-        self.needs_whole_batch |= op.kind == CNET_LAYER_batch_normalization
+        `predict` and `forward` do so themselves; for training, the data's sources do the first.
+
+        Parameters
+        ----------
+        inputs : PerColumn, optional
+            Inputs become (x - shift) * factor.
+        outputs : PerColumn, optional
+            Outputs become y * factor + shift.
+        refusal : callable, optional
+            Makes the exception that every pass raises instead, until this is called again.
+
+        Raises
+        ------
+        ValueError
+            For another number of columns.
+        """
+        if inputs is not None:
+            expect_shape("inputs", (inputs.columns,), (self.inputs,))
+        if outputs is not None:
+            expect_shape("outputs", (outputs.columns,), (self.outputs,))
+        self.input_scaling, self.output_scaling, self.refusal = inputs, outputs, refusal
+
+    cdef int check_ready(self) except -1:
+        if self.refusal is not None:
+            raise self.refusal()
         return 0
 
-    cdef int set_branches(self, cnet_op *op, branches) except -1:
-        cdef cnet_branch *all_of_them = NULL
-        cdef Py_ssize_t i
-        if branches:
-            all_of_them = <cnet_branch *>calloc(len(branches), sizeof(cnet_branch))
-            if all_of_them == NULL:
-                raise MemoryError
-            for i, (slot, needs_dx, adds_dx) in enumerate(branches):
-                all_of_them[i] = cnet_branch(slot, self.widths[slot], needs_dx, adds_dx)
-        op.branches, op.branch_count = all_of_them, len(branches)
-        return 0
+    def check_categories(self, Source x not None, str what="x"):
+        """Refuse rows that hold numbers that are no categories where some are expected.
+
+        Raises
+        ------
+        ValueError
+        """
+        self.operations.check_categories(&x.rows, what)
 
     # ---- the program ---------------------------------------------------------------------------
 
@@ -155,7 +140,7 @@ cdef class Network(Arena):
 
     cdef void finish_linked(self, const cnet_run *run) noexcept nogil:
         """Turn logits into the network's outputs, in place, after a merged loss has used them."""
-        cdef cnet_op *op = &self.ops[self.op_count - 1]
+        cdef const cnet_op *op = &self.ops[self.op_count - 1]
         if run.merged and op.linked:
             self.kernels.activate[op.activation](run.rows, op.outputs, op.alpha,
                                                  run.value[op.y], run.value[op.y])
@@ -194,13 +179,19 @@ cdef class Network(Arena):
         cdef Workspace work
         cdef Py_ssize_t n, chunks
         cdef int lanes, lane
-        cdef object held = self.average  # also if another thread compiles meanwhile
+        # Held, since `compile` and `normalize` may be called meanwhile.
+        cdef object held = self.average
         cdef void *shown = self.shown_at
+        cdef PerColumn inputs = self.input_scaling, outputs = self.output_scaling
+        self.check_ready()
         PyObject_GetBuffer(x, &view, PyBUF_STRIDES | PyBUF_FORMAT)
         try:
             fill(&source, &view, scale)
             if <Py_ssize_t>source.columns != self.inputs:
                 raise ValueError(f"expected {self.inputs} columns, got {source.columns}")
+            if inputs is not None:
+                source.shift, source.factor = inputs.shift_at, inputs.factor_at
+            self.operations.check_categories(&source, "x")
             n = source.rows
             if out is None:
                 out = np.empty((n, self.outputs), self.numpy_dtype)
@@ -211,6 +202,9 @@ cdef class Network(Arena):
                 return out
             job.kernels, job.ops, job.op_count = self.kernels, self.ops, self.op_count
             job.output_slot, job.output_bytes = self.output_slot, self.outputs * self.itemsize
+            job.outputs, job.output_factor, job.output_shift = self.outputs, NULL, NULL
+            if outputs is not None:
+                job.output_factor, job.output_shift = outputs.factor_at, outputs.shift_at
             job.source, job.chunk = &source, min(n, INFERENCE_ROWS)
             chunks = (n + job.chunk - 1) // job.chunk
             # Several chunks are dealt out to the threads; a single one they do together.
@@ -276,6 +270,12 @@ cdef class Network(Arena):
             raise ValueError(f"expected {self.inputs} columns, got {x.rows.columns}")
         if training and self.needs_whole_batch and n == 1:
             raise ValueError("one row has no variance to normalise by")
+        cdef PerColumn scaling = self.input_scaling, restoring = self.output_scaling
+        self.check_ready()
+        self.operations.check_categories(&x.rows, "x")
+        cdef cnet_source rows = x.rows
+        if scaling is not None:
+            rows.shift, rows.factor = scaling.shift_at, scaling.factor_at
         # Whoever is inside holds the workspace, a second thread makes its own, and the last one out
         # leaves the tape.
         cdef Workspace tape = self.tape
@@ -290,16 +290,12 @@ cdef class Network(Arena):
             self.tape = tape
             return out
         cdef char *to = <char *>address(out)
-        cdef cnet_source outputs
-        outputs.data = <char *>run.value[self.output_slot]
-        outputs.rows, outputs.columns = n, self.outputs
-        outputs.row_stride = self.outputs * self.itemsize
-        outputs.column_stride = self.itemsize
-        outputs.type, outputs.scale = (0 if self.dtype == CNET_F32 else 1), 1
         with nogil:
-            self.kernels.gather(&x.rows, NULL, 0, n, run.value[0])
+            self.kernels.gather(&rows, NULL, 0, n, run.value[0])
             self.forward_ops(run)
-            self.kernels.gather(&outputs, NULL, 0, n, to)
+            memcpy(to, run.value[self.output_slot], n * self.outputs * self.itemsize)
+            if restoring is not None:
+                self.kernels.restore(n, self.outputs, restoring.factor_at, restoring.shift_at, to)
         raise_failure(run)
         if training:
             self.absorb_statistics(run)
@@ -341,9 +337,13 @@ cdef class Network(Arena):
         cdef char *to = <char *>address(out)
         cdef void *dx = run.slope[0]
         run.fresh, run.threads = 0, threads
-        before = self.gradients.copy() if self.foreign else None
+        before = self.gradients.copy() if self.operations.foreign else None
+        cdef PerColumn restoring = self.output_scaling
         with nogil:
             self.kernels.gather(&dy.rows, NULL, 0, run.rows, run.slope[self.output_slot])
+            if restoring is not None:
+                self.kernels.restore(run.rows, self.outputs, restoring.factor_at, NULL,
+                                     run.slope[self.output_slot])
             run.slope[0] = to
             self.backward_ops(run)
             run.slope[0] = dx

@@ -4,8 +4,17 @@ from libc.stdint cimport int64_t
 from cnet._core.csrc cimport cnet_source
 
 
+cdef class PerColumn:
+    cdef readonly object shift
+    cdef readonly object factor
+    cdef readonly Py_ssize_t columns
+    cdef const double *shift_at
+    cdef const double *factor_at
+
+
 cdef class Source:
     cdef cnet_source rows
+    cdef PerColumn scaling
     cdef Py_buffer view
     cdef bint held
 

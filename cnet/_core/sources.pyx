@@ -8,7 +8,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memcpy
 
 from cnet._core.csrc cimport cnet_source
-from cnet._core.kernels cimport first_nonfinite
+from cnet._core.kernels cimport expect_shape, first_nonfinite
 from cnet._core.kernels import SOURCES
 
 cdef dict IDS = {name: i for i, name in enumerate(SOURCES)}
@@ -57,13 +57,14 @@ cdef int fill(cnet_source *rows, Py_buffer *view, double scale) except -1:
     rows.column_stride = view.strides[1] if view.ndim == 2 else view.itemsize
     rows.type = kind
     rows.scale = scale
+    rows.shift = rows.factor = NULL
     return 0
 
 
 cdef const void *in_place(const cnet_source *rows, size_t first, size_t itemsize) noexcept nogil:
     if (rows.type != (F32 if itemsize == 4 else F64) or rows.scale != 1
             or <size_t>rows.data % itemsize != 0
-            or rows.column_stride != <ptrdiff_t>itemsize
+            or rows.column_stride != <ptrdiff_t>itemsize or rows.shift != NULL
             or rows.row_stride != <ptrdiff_t>(itemsize * rows.columns)):
         return NULL
     return rows.data + first * rows.columns * itemsize
@@ -80,6 +81,37 @@ cdef int expect_indices(str name, array, size_t count, size_t limit) except -1:
     return 0
 
 
+cdef class PerColumn:
+    """A shift and a factor for every column, which whoever is given them uses.
+
+    Rows are gathered as (x - shift) * factor, outputs are restored as y * factor + shift.
+
+    Parameters
+    ----------
+    shift, factor : (columns,) array
+        Copied to float64; finite.
+
+    Raises
+    ------
+    ValueError
+        For other shapes, or what is not finite.
+    """
+
+    def __cinit__(self, shift, factor):
+        self.shift, self.factor = (np.array(v, np.float64) for v in (shift, factor))
+        self.columns = self.shift.size
+        if self.shift.shape != (self.columns,) or self.factor.shape != (self.columns,):
+            raise ValueError(f"shift {self.shift.shape} and factor {self.factor.shape} must be "
+                             "(columns,)")
+        if not (np.isfinite(self.shift).all() and np.isfinite(self.factor).all()):
+            raise ValueError("shift and factor must be finite")
+        cdef const double[::1] shifts = self.shift, factors = self.factor
+        if self.columns:
+            self.shift_at, self.factor_at = &shifts[0], &factors[0]
+        # What the C half reads, nobody writes.
+        self.shift.flags.writeable = self.factor.flags.writeable = False
+
+
 cdef class Source:
     """Rows of an array of any numeric type and any strides; nothing is copied.
 
@@ -89,20 +121,30 @@ cdef class Source:
         float16, float32, float64, integer or bool; read-only is fine. Kept alive.
     scale : float
         Multiplies every value while it is gathered.
+    scaling : PerColumn, optional
+        Before that, x becomes (x - shift) * factor, in double.
 
     Raises
     ------
     TypeError
         For another dtype or byte order.
     ValueError
-        For another number of dimensions.
+        For another number of dimensions, or of columns in `scaling`.
     """
 
-    def __cinit__(self, array, double scale=1.0):
+    def __cinit__(self, array, double scale=1.0, PerColumn scaling=None):
         self.held = False
         PyObject_GetBuffer(array, &self.view, PyBUF_STRIDES | PyBUF_FORMAT)
         self.held = True
         fill(&self.rows, &self.view, scale)
+        if scaling is not None:
+            self.normalize(scaling)
+
+    def normalize(self, PerColumn scaling not None):
+        """From now on, gather x as (x - shift) * factor."""
+        expect_shape("scaling", (scaling.columns,), (self.rows.columns,))
+        self.scaling = scaling
+        self.rows.shift, self.rows.factor = scaling.shift_at, scaling.factor_at
 
     def __dealloc__(self):
         if self.held:

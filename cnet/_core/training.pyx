@@ -18,7 +18,7 @@ from cnet._core.kernels import LOSSES, METRICS
 from cnet._core.guard cimport Guard
 from cnet._core.network cimport Network
 from cnet._core.rules cimport Rule
-from cnet._core.sources cimport Source, expect_indices, in_place, put_rows, take_indices
+from cnet._core.sources cimport PerColumn, Source, expect_indices, in_place, put_rows, take_indices
 from cnet._core.workspace cimport Workspace, address, aligned_zeros
 
 cdef tuple METRIC_NAMES = tuple(METRICS)
@@ -86,15 +86,13 @@ cdef class Batches:
     cdef Rule rule
     cdef Augmenter augmenter
     cdef readonly Guard guard
-    cdef Source x
-    cdef Source targets
-    cdef Source weights
-    cdef object labels
-    cdef object outputs
+    cdef Source x, targets, weights
+    cdef object labels, outputs, metric_ids, target_buffer
+    cdef readonly object order
+    # Outputs and targets are in other units than figures: those of the network's `normalize`.
+    cdef PerColumn restoring
     cdef char *outputs_at
     cdef str target_kind
-    cdef readonly object order
-    cdef object metric_ids, target_buffer
     cdef const int64_t *labels_at
     cdef const int64_t *order_at
     cdef int *metric_ids_at
@@ -103,19 +101,10 @@ cdef class Batches:
     cdef char *weight_at
     cdef cnet_loss loss
     cdef ForeignLoss own_loss
-    cdef bint mean_over_columns
-    cdef bint whole
-    cdef size_t columns
-    cdef size_t metric_count
-    cdef size_t piece, piece_begin
-    cdef readonly size_t rows
-    cdef readonly size_t batch_size
-    cdef readonly size_t position
-    cdef readonly size_t steps
-    cdef readonly size_t rows_done
-    cdef readonly double loss_sum
-    cdef readonly double norm_sum
-    cdef readonly double last_loss
+    cdef bint mean_over_columns, whole
+    cdef size_t columns, metric_count, piece, piece_begin
+    cdef readonly size_t rows, batch_size, position, steps, rows_done
+    cdef readonly double loss_sum, norm_sum, last_loss
     cdef readonly object metric_sums
 
     def __cinit__(self, Network network not None, Source x not None, targets, Source weights,
@@ -185,6 +174,7 @@ cdef class Batches:
         self.targets = None if labels is not None else targets
         self.labels_at = NULL if labels is None else <const int64_t *>address(labels)
         self.rows = self.position = rows
+        self.restoring = self.network.output_scaling
         self.outputs, self.outputs_at = outputs, outputs_at
 
     cdef int reserve(self, size_t rows) except -1:
@@ -251,10 +241,7 @@ cdef class Batches:
               double last_loss, metric_sums):
         """Take the place of other batches of the same rows, within the pass that `begin` has started.
 
-        Parameters
-        ----------
-        position, steps, rows_done, loss_sum, norm_sum, last_loss, metric_sums
-            The attributes of the others.
+        The arguments are the attributes of the others.
 
         Raises
         ------
@@ -391,10 +378,22 @@ cdef class Batches:
             self.guard.look()
         if self.metric_count or self.outputs_at != NULL:
             self.network.finish_linked(run)
-            for i in range(self.metric_count):
-                kernels.metric[self.metric_ids_at[i]](n, self.network.outputs, y, self.target_at,
-                                                          weight, self.metric_sums_at + 2 * i)
             if self.outputs_at != NULL:
                 put_rows(<const char *>y, self.network.outputs * self.network.itemsize,
                          self.order_at, first, n, self.outputs_at)
+                self.restore_outputs(first, n)
+            if self.restoring is not None and self.metric_count:
+                # What is compared is differences: without the shift, they keep all their digits.
+                kernels.restore(n, self.network.outputs, self.restoring.factor_at, NULL, y)
+                kernels.restore(n, self.columns, self.restoring.factor_at, NULL, self.target_at)
+            for i in range(self.metric_count):
+                kernels.metric[self.metric_ids_at[i]](n, self.network.outputs, y, self.target_at,
+                                                          weight, self.metric_sums_at + 2 * i)
         return NAN if run.failure != NULL else value
+
+    cdef void restore_outputs(self, size_t first, size_t n) noexcept nogil:
+        cdef size_t size = self.network.outputs * self.network.itemsize, i, row
+        for i in range(n if self.restoring is not None else 0):
+            row = first + i if self.order_at == NULL else <size_t>self.order_at[first + i]
+            self.network.kernels.restore(1, self.network.outputs, self.restoring.factor_at,
+                                         self.restoring.shift_at, self.outputs_at + row * size)

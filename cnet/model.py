@@ -280,8 +280,8 @@ class Sequential(Adapted):
     def predict_classes(self, x: Any) -> Integers:
         """Return class indices (N,): the largest output, or whether a single one is above 1/2.
 
-        A single logit (a loss with `from_logits=True`) counts from 0. Parameters and errors are those
-        of `predict`.
+        A single logit (a loss with `from_logits=True`) counts from 0. Parameters and errors are
+        those of `predict`.
         """
         y = self.predict(x)
         if y.shape[1] == 1:

@@ -4,9 +4,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 class PerColumn:
-    shift: NDArray[np.float64]
-    factor: NDArray[np.float64]
-    columns: int
+    @property
+    def shift(self) -> NDArray[np.float64]: ...
+    @property
+    def factor(self) -> NDArray[np.float64]: ...
+    @property
+    def columns(self) -> int: ...
     def __new__(cls, shift: ArrayLike, factor: ArrayLike) -> PerColumn: ...
 
 class Source:

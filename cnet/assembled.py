@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from cnet import averaging as _averaging
 from cnet import groups as _groups
-from cnet import losses, normalizers, optimizers
+from cnet import losses, normalizers, optimizers, regularizers
 from cnet import metrics as _metrics
 from cnet._core.rules import Rule
 from cnet._core.training import Batches
@@ -33,6 +33,7 @@ from cnet.normalizers import Normalization, NormalizerLike
 from cnet.optimizer import Optimizer
 from cnet.program import Program
 from cnet.rates import RateLike, Schedule
+from cnet.regularizers import Regularizer, RegularizerLike
 from cnet.summary import summary_table
 
 
@@ -48,6 +49,7 @@ class Assembled(Grouped):
         "__weakref__",
         "_built",
         "_dtype",
+        "_kernel_regularizer",
         "_layers",
         "_normalization",
         "_rates",
@@ -68,10 +70,12 @@ class Assembled(Grouped):
         scale: float | None = None,
         normalize_inputs: NormalizerLike | None = None,
         normalize_targets: NormalizerLike | None = None,
+        kernel_regularizer: RegularizerLike | None = None,
     ) -> None:
         self._layers = check_network(layers)
         self._dtype = check_dtype(dtype)
         self._seed = check_seed(seed)
+        self._kernel_regularizer = regularizers.get(kernel_regularizer)
         self.scale = 1.0 if scale is None else check_number("scale", scale)
         self._normalization = Normalization(
             normalizers.get("normalize_inputs", normalize_inputs),
@@ -120,7 +124,8 @@ class Assembled(Grouped):
             If a layer cannot read what comes before it, or the network is built for another shape.
         """
         if self._built is None:
-            built = Built(self.layers, self._names, inputs, self.dtype, self.seed)
+            penalty = self._kernel_regularizer
+            built = Built(self.layers, self._names, inputs, self.dtype, self.seed, penalty)
             if self._compiled is not None:
                 built.check_loss(self._compiled.loss, self._compiled.metrics)
                 check_rule(self._compiled, built.program.parameters)
@@ -135,7 +140,7 @@ class Assembled(Grouped):
 
     def plan(self, inputs: int | Sequence[int]) -> Program:
         """Translate the layers for rows of a shape, without laying out memory."""
-        return plan(self.layers, self._names, row_shape(inputs))
+        return plan(self.layers, self._names, row_shape(inputs), self._kernel_regularizer)
 
     @contextmanager
     def building_for(self, x: Any) -> Iterator[None]:
@@ -227,6 +232,11 @@ class Assembled(Grouped):
     def seed(self) -> int:
         """What decides the first weights and the order of the rows."""
         return self._seed
+
+    @property
+    def kernel_regularizer(self) -> Regularizer | None:
+        """The penalty on kernels of dense layers that name none themselves."""
+        return self._kernel_regularizer
 
     @property
     def learning_rate(self) -> float:

@@ -18,6 +18,7 @@ from cnet.layers import Layer, chain
 from cnet.losses import Loss
 from cnet.normalizers import Normalization
 from cnet.program import Parameter, Program
+from cnet.regularizers import Regularizer
 
 DTYPES = ("float32", "float64")
 
@@ -45,9 +46,10 @@ class Built:
         inputs: int | Sequence[int],
         dtype: str,
         seed: int,
+        kernel_regularizer: Regularizer | None = None,
     ) -> None:
         self.shape = row_shape(inputs)
-        self.program = program = plan(layers, names, self.shape)
+        self.program = program = plan(layers, names, self.shape, kernel_regularizer)
         values = {p.name: _first_values(p, seed, i) for i, p in enumerate(program.parameters)}
         penalties = [
             (p.offset, p.size, *p.regularizer.factors)
@@ -206,7 +208,12 @@ class Built:
             metrics.get(metric, loss, self.outputs, activation)
 
 
-def plan(layers: Sequence[Layer], names: Sequence[str], shape: tuple[int, ...]) -> Program:
+def plan(
+    layers: Sequence[Layer],
+    names: Sequence[str],
+    shape: tuple[int, ...],
+    kernel_regularizer: Regularizer | None = None,
+) -> Program:
     """Translate layers into operations and parameters, for rows of a shape.
 
     Raises
@@ -216,7 +223,7 @@ def plan(layers: Sequence[Layer], names: Sequence[str], shape: tuple[int, ...]) 
     ValueError
         If nothing is computed.
     """
-    program = Program()
+    program = Program(kernel_regularizer)
     chain(program, layers, names, program.slot(math.prod(shape)), shape)
     if not program.operations:
         raise ValueError("the network computes nothing: add a cnet.Dense layer")

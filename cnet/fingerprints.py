@@ -30,6 +30,7 @@ def fixed_settings(
     normalization = net.normalization
     fixed["normalize_inputs"] = describe(normalization.of_inputs)
     fixed["normalize_targets"] = describe(normalization.of_targets)
+    fixed["kernel_regularizer"] = describe(net.kernel_regularizer)
     fixed |= {name: _plain(getattr(net.compiled, name)) for name in net.compiled.fields}
     fixed["augment"] = _plain(data.augment)
     # As it stands in the file, where its learning rate may have been replaced.

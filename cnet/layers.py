@@ -198,7 +198,8 @@ class Dense(Layer, eq=False):
     bias_initializer : the same, (units,)
     kernel_regularizer : name or regularizer, optional
         What the size of the weights costs: "l1", "l2", "l1_l2" or `cnet.regularizers.L2(1e-4)`.
-        Part of the loss that `fit` and `evaluate` report.
+        Part of the loss that `fit` and `evaluate` report. Unless given, that of the network;
+        `cnet.regularizers.L2(0)` is none even then.
     bias_regularizer : the same, for the bias
     kernel_constraint : name or constraint, optional
         What the weights are held to after every step: "max_norm", "non_negative" or
@@ -259,11 +260,12 @@ class Dense(Layer, eq=False):
         kernel = self.kernel_initializer
         if kernel is None:
             kernel = _default_kernel(function)
+        penalty = regularizers.get(self.kernel_regularizer)
         weight = program.parameter(
             f"{name}.weight",
             (shape[0], self.units),
             initializers.get(kernel),
-            regularizers.get(self.kernel_regularizer),
+            program.kernel_regularizer if penalty is None else penalty,
             constraints.get(self.kernel_constraint),
         )
         bias = None

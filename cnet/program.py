@@ -67,13 +67,19 @@ class Row(Description):
 class Program:
     """Collects what `cnet._core.network.Network` is made from, in the order of the forward pass.
 
+    Parameters
+    ----------
+    kernel_regularizer : Regularizer, optional
+        Of the kernels of dense layers that name none themselves.
+
     Attributes
     ----------
     random : bool
         Whether training draws random numbers.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, kernel_regularizer: Regularizer | None = None) -> None:
+        self.kernel_regularizer = kernel_regularizer
         self.widths: list[int] = []
         self.operations: list[dict[str, Any]] = []
         self.parameters: list[Parameter] = []

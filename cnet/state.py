@@ -40,6 +40,7 @@ from cnet.history import History
 from cnet.initializers import Given
 from cnet.normalizers import Normalizer, Scaling
 from cnet.rates import Function, Lost, Schedule
+from cnet.regularizers import Regularizer
 
 if TYPE_CHECKING:
     from cnet.model import Sequential
@@ -133,6 +134,7 @@ def state_of(net: Sequential) -> tuple[dict[str, Any], dict[str, Array]]:
         "layers": [describe(layer) for layer in net.layers],
         "normalize_inputs": describe(net.normalization.of_inputs),
         "normalize_targets": describe(net.normalization.of_targets),
+        "kernel_regularizer": describe(net.kernel_regularizer),
     }
     arrays = built.parameters | built.buffers
     for side, scaling in _scalings(net).items():
@@ -176,6 +178,7 @@ def restore(
         scale=config["scale"],
         normalize_inputs=rebuild(config.get("normalize_inputs"), own),
         normalize_targets=rebuild(config.get("normalize_targets"), own),
+        kernel_regularizer=rebuild(config.get("kernel_regularizer"), own),
     )
     # Before memory is laid out: a damaged size must not ask for more than the file itself holds.
     program = net.plan(config["input_shape"])
@@ -290,6 +293,7 @@ def reduce(net: Sequential) -> tuple[Any, tuple[Any, ...]]:
             net.frozen,
             net.normalization.of_inputs,
             net.normalization.of_targets,
+            net.kernel_regularizer,
         )
     config, arrays = state_of(net)
     if net.is_compiled:
@@ -321,6 +325,7 @@ def _unbuilt(
     frozen: tuple[str, ...],
     of_inputs: Normalizer | None,
     of_targets: Normalizer | None,
+    kernel_regularizer: Regularizer | None,
 ) -> Sequential:
     net = make(
         layers,
@@ -329,6 +334,7 @@ def _unbuilt(
         scale=scale,
         normalize_inputs=of_inputs,
         normalize_targets=of_targets,
+        kernel_regularizer=kernel_regularizer,
     )
     if frozen:
         net.freeze(*frozen)

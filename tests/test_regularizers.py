@@ -154,3 +154,102 @@ def test_a_place_outside_the_parameters_is_refused():
     }  # fmt: skip
     with pytest.raises(ValueError, match="lies outside"):
         Network("float32", [3, 3], [operation], 16, [(8, 9, 0.1, 0.1)])
+
+
+# ---- of the whole network ------------------------------------------------------------------------
+
+
+def of_all(penalty=None, dtype="float64", **own):
+    """Dense layers alone and in a block, between others that have parameters of their own."""
+    layers = [
+        cnet.Dense(6, "tanh", **own),
+        cnet.BatchNormalization(),
+        cnet.Residual([cnet.Dense(6, "tanh"), cnet.LayerNormalization()]),
+        cnet.Dense(2),
+    ]
+    net = cnet.Sequential(layers, seed=1, dtype=dtype, kernel_regularizer=penalty)
+    return net.build(5).compile(cnet.SGD(1.0), "mse")
+
+
+def weights_of(net, *without):
+    return [p for name, p in net.parameters.items() if name.endswith("weight") and
+            not name.startswith(without)]  # fmt: skip
+
+
+@each_kind
+def test_that_of_a_network_is_for_all_dense_kernels(penalty, l1, l2):
+    net, plain, (x, y) = of_all(penalty), of_all(), data()
+    for name, values in net.parameters.items():
+        if not name.endswith("weight"):
+            values += 0.5  # biases, gamma and beta cost nothing
+            plain.parameters[name][:] = values
+    assert len(weights_of(net)) == 3
+    expected = plain.evaluate(x, y)["loss"] + sum(cost(w, l1, l2) for w in weights_of(net))
+    assert net.evaluate(x, y)["loss"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_it_is_the_same_as_one_in_every_layer():
+    x, y = data()
+    both = [
+        cnet.Sequential(
+            [cnet.Dense(7, "relu", **each), cnet.Dense(2, **each)], seed=3, **of_network
+        )
+        for each, of_network in (
+            ({"kernel_regularizer": "l2"}, {}), ({}, {"kernel_regularizer": "l2"}),
+        )
+    ]  # fmt: skip
+    histories = [net.compile("adam").fit(x, y, epochs=3, verbose=0) for net in both]
+    assert histories[0]["loss"] == histories[1]["loss"]
+    for a, b in zip(*(net.get_weights() for net in both), strict=True):
+        assert np.array_equal(a, b)
+
+
+def test_a_layers_own_comes_before_that_of_the_network():
+    (x, y), plain = data(), of_all()
+    for own, expected in ((regularizers.L1(0.3), (0.3, 0.0)), (regularizers.L2(0), (0.0, 0.0))):
+        net = of_all("l2", kernel_regularizer=own)
+        first = cost(net.parameters["dense_1.weight"], *expected)
+        rest = sum(cost(w, 0, 0.01) for w in weights_of(net, "dense_1"))
+        loss = plain.evaluate(x, y)["loss"] + first + rest
+        assert net.evaluate(x, y)["loss"] == pytest.approx(loss, rel=1e-12)
+
+
+def test_embeddings_have_their_own():
+    table = cnet.Columns({0: cnet.Embedding(3, 2)})
+    net = cnet.Sequential([table, cnet.Dense(1)], seed=1, kernel_regularizer="l2").build(3)
+    found = {p.name: p.regularizer for p in net.built.program.parameters}
+    assert found["columns_1.embedding_0"] is None
+    assert found["dense_1.weight"] == regularizers.L2(0.01)
+
+
+def test_that_of_a_network_is_kept(tmp_path):
+    import copy
+    import pickle
+
+    (x, y), net = data(), of_all(regularizers.L1L2(0.1, 0.2))
+    assert net.kernel_regularizer == regularizers.L1L2(0.1, 0.2)
+    cnet.save(net, tmp_path / "net")
+    for other in (cnet.load(tmp_path / "net"), copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
+        assert other.kernel_regularizer == net.kernel_regularizer
+        assert other.evaluate(x, y) == net.evaluate(x, y)
+    unbuilt = cnet.Sequential([cnet.Dense(2)], kernel_regularizer="l1")
+    assert copy.copy(unbuilt).kernel_regularizer == regularizers.L1(0.01)
+    assert cnet.Sequential([cnet.Dense(2)]).kernel_regularizer is None
+
+
+def test_a_run_goes_on_with_the_same_only(tmp_path):
+    x, y = data()
+
+    def made(penalty):
+        net = cnet.Sequential([cnet.Dense(2)], seed=1, kernel_regularizer=penalty)
+        return net.compile("sgd", "mse")
+
+    keep = [cnet.callbacks.Checkpoint(tmp_path, every=1)]
+    made("l2").fit(x, y, verbose=0, callbacks=keep)
+    with pytest.raises(ValueError, match="kernel_regularizer"):
+        made("l1").fit(x, y, epochs=2, verbose=0, resume=tmp_path, callbacks=keep)
+
+
+def test_wrong_ones_of_a_network():
+    with pytest.raises(ValueError, match=r"'l3'.*l1, l1_l2, l2"):
+        cnet.Sequential([cnet.Dense(1)], kernel_regularizer="l3")

@@ -9,7 +9,7 @@ from networks import Unchanged, linear, losses_of, refused, regression, regresso
 from test_continuation import OPTIMIZERS, each_copy
 
 import cnet
-from cnet import model, schedules, training
+from cnet import byhand, schedules, training
 from cnet.schedules import (
     Constant,
     Cosine,
@@ -157,7 +157,7 @@ def test_every_step_has_its_rate(optimizer):
 
 
 def test_batch_by_batch_and_by_hand_are_what_fit_does(monkeypatch):
-    monkeypatch.setattr(model, "RATES_AT_ONCE", 4)
+    monkeypatch.setattr(byhand, "RATES_AT_ONCE", 4)
     x, y = regression()
     fitted, batches, by_hand = (regressor(cnet.Adam(SCHEDULE)).build(4) for _ in range(3))
     fitted.fit(x, y, epochs=2, shuffle=False, **FIT)

@@ -153,6 +153,8 @@ class Assembled(Grouped):
             yield
         except BaseException:
             self._built = before
+            if before is None:
+                self._rule = self._step = None
             self.set_normalization(normalization)
             raise
 

@@ -32,7 +32,7 @@ class ByHand(Adapted):
         training : bool
             Do what `fit` does: layers such as `Dropout` draw, batch normalisation takes the
             statistics of these rows and moves its moving ones. Otherwise the outputs are those of
-            `predict`.
+            `predict`, but always with `parameters`, never with `averages` of them.
         step : int, optional
             Whose random numbers are drawn then, in `forward` and in the `backward` after it: the
             same step, the same numbers. By default the optimizer's next, as in `fit`.

@@ -32,7 +32,7 @@ def diagnose(net: Sequential, work: Batches, epoch: int) -> CnetError:
     if fault == "update":
         return NonFiniteError(
             f"{where}: the step would have made parameters, or what the optimizer keeps of them, "
-            f"infinite. The likely cause is {_rate(net)}, {_sizes(net, work)}. {_UNCHANGED}",
+            f"NaN or infinite. The likely cause is {_step_cause(net, work)}. {_UNCHANGED}",
             quantity="update",
             **place,
         )
@@ -141,6 +141,13 @@ def _rows(work: Batches, rows: Integers) -> tuple[str, str]:
 
 def _rate(net: Sequential) -> str:
     return f"the learning rate ({net.rule.settings[0]:g}: try a tenth)"
+
+
+def _step_cause(net: Sequential, work: Batches) -> str:
+    epsilon = getattr(net.compiled.optimizer, "epsilon", 1.0)
+    if epsilon < 1e-30:
+        return f"epsilon={epsilon:g}: where a gradient has always been 0, 0 is divided by it"
+    return f"{_rate(net)}, {_sizes(net, work)}"
 
 
 def _sizes(net: Sequential, work: Batches, rows: Integers | None = None) -> str:

@@ -162,8 +162,8 @@ def fit(
         if saved is not None:
             saved.check(net, fixed, epochs, hooks)
             saved.fill(net)
-            for part in (data, check):
-                if isinstance(part, training.Dataset):
+            for part in (data, check.first() if isinstance(check, streams.Stream) else check):
+                if part is not None:
                     training.normalize(net, part.x, part.targets)
     run = Run(
         net, data, check, size, shuffle, steps_per_epoch, threads, epochs, hooks, stream, fixed

@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 import pytest
-from networks import Unchanged, losses_of, refused, regression, rows, snapshot
+from networks import NoStep, Unchanged, losses_of, refused, regression, rows, snapshot
 from test_continuation import COPIES
 
 import cnet
@@ -279,3 +279,40 @@ def test_an_average_must_fit():
     for wrong in (rows(3, 1)[:, 0], np.zeros(core.parameters.shape, "float32")):
         with pytest.raises(ValueError, match="average must be float64"):
             core.hold_average(wrong)
+
+
+@each_way
+def test_a_step_that_is_taken_back_was_never_averaged(way):
+    """The very first step overflows: there is no average yet to predict with."""
+    net, (x, y) = network(way, cnet.SGD(learning_rate=1.0), "float32"), regression()
+    expected = net.predict(x)
+    net.learning_rate = 3e38
+    with NoStep(net), refused(cnet.NonFiniteError, "learning rate"):
+        net.fit(1e3 * x, 1e3 * y, batch_size=None, verbose=0)
+    assert not net.averages
+    assert np.array_equal(net.predict(x), expected)
+
+
+@each_way
+@pytest.mark.parametrize("other", [None, cnet.EMA(0.5)])
+def test_compiling_while_it_is_trained(way, other):
+    """The run goes on with the rule that it has begun with, whose average nobody sees any more."""
+    (x, y), plain = regression(), network(way)
+    net = network(way)
+    compiling = cnet.callbacks.LambdaCallback(
+        on_epoch_begin=lambda run: run.epoch == 2 and net.compile("sgd", "mse", averaging=other)
+    )
+    net.fit(x, y, epochs=3, callbacks=[compiling], **FIT)
+    assert np.isfinite(net.predict(x)).all() and not net.averages
+    assert np.array_equal(net.predict(x), net.forward(x))
+    assert plain.fit(x, y, epochs=1, **FIT)["loss"] == net.history["loss"][:1]
+
+
+def test_compiling_in_another_thread():
+    net, (x, y) = network(cnet.EMA(0.9)), regression()
+    worker = threading.Thread(target=lambda: net.fit(x, y, epochs=400, **FIT))
+    worker.start()
+    while worker.is_alive():
+        net.compile("adam", "mse", averaging=cnet.EMA(0.9))
+        assert np.isfinite(net.predict(x)).all()
+    worker.join()

@@ -172,3 +172,36 @@ def test_training_goes_on_after_it(way):
     net.set_weights(first)
     train(x[:8], y[:8])
     assert all(np.isfinite(values).all() for values in net.parameters.values())
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        cnet.Adam(epsilon=0), cnet.Nadam(epsilon=0), cnet.AMSGrad(epsilon=0),
+        cnet.Adamax(epsilon=0), cnet.AdaGrad(epsilon=0), cnet.AdaDelta(epsilon=0),
+        cnet.RMSprop(epsilon=0), cnet.RMSprop(epsilon=0, centered=True), cnet.Muon(epsilon=0),
+        cnet.ScheduleFreeAdamW(epsilon=0), cnet.Adam(epsilon=1e-46),
+    ],
+    ids=repr,
+)  # fmt: skip
+@WAYS
+def test_nothing_over_nothing(units, batch, optimizer):
+    """The gradients of a neuron that is never active are 0, and so is what they are divided by."""
+    net = network(units, optimizer=optimizer, hidden="relu")
+    net.parameters["dense_1.bias"][0] = -100
+    before = net.get_weights()
+    error = refusal(net, rows(batch, 4), rows(batch, 1), batch_size=batch)
+    for values, value in zip(net.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(values, value)
+    assert error.quantity == "update" and f"epsilon={optimizer.epsilon:g}" in str(error)
+
+
+@WAYS
+def test_a_factor_of_a_group_counts_in_the_learning_rate(units, batch):
+    """The loss does not tell: tanh hides that the weights before it are infinite."""
+    net = network(units)
+    groups = {"dense_1": {"learning_rate_factor": 1e39}}
+    net.compile(cnet.SGD(learning_rate=1e3), "mae", groups=groups)
+    with NoStep(net):
+        error = refusal(net, rows(batch, 4), rows(batch, 1), batch_size=batch)
+    assert error.quantity == "update"

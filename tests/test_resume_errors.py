@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from networks import Unchanged, classes, refused
+from networks import Unchanged, classes, refused, snapshot
 from runs import Diary
 
 import cnet
@@ -122,3 +122,24 @@ def test_a_large_data_set_is_looked_at_here_and_there(tmp_path):
             net.fit(changed(x, (row, 7)), y, resume=tmp_path, **settings)
     with refused(ValueError, r"x has shape \(39999, 40\), it had \(40000, 40\)"):
         net.fit(x[1:], y[1:], resume=tmp_path, **settings)
+
+
+def test_a_network_that_was_built_for_a_run_that_is_none(run_of_six_steps, monkeypatch):
+    """Its optimizer goes with its memory: what is built next has its own."""
+
+    def fails(net, *_):
+        net.rule.states[:] = 1
+        raise cnet.FileFormatError("damaged")
+
+    nets = []
+    for _ in range(2):
+        layers = [cnet.Dense(8, "relu"), cnet.Dense(3, "softmax")]
+        net = cnet.Sequential(layers, seed=4, dtype="float64")
+        nets.append(net.compile("adam", "sparse_categorical_crossentropy"))
+    with monkeypatch.context() as patch:
+        patch.setattr("cnet.resuming.fill", fails)
+        with refused(cnet.FileFormatError, "damaged"):
+            nets[0].fit(resume=run_of_six_steps, **GIVEN)
+    for net in nets:
+        net.fit(X, Y, verbose=0)
+    assert snapshot(nets[0]) == snapshot(nets[1])

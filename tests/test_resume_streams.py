@@ -104,3 +104,22 @@ def test_what_comes_only_once(tmp_path):
     again = {"callbacks": [Checkpoint(tmp_path)], "verbose": 0}
     net.fit(X, Y, validation_data=generator(), **again)
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_first_part_of_the_validation_is_scaled_as_the_run_was(tmp_path):
+    def make(rows):
+        net = cnet.Sequential(
+            [cnet.Dense(5, "relu"), cnet.Dense(3, "softmax")], seed=2,
+            normalize_inputs="standardize",
+        )  # fmt: skip
+        net.compile("adam", "sparse_categorical_crossentropy")
+        return net.build(4).adapt(rows)
+
+    folder = tmp_path
+    settings = {"verbose": 0, "validation_data": PARTS}
+    whole = make(X).fit(PARTS, epochs=3, **settings)
+    make(X).fit(PARTS, epochs=2, callbacks=[Checkpoint(folder)], **settings)
+    found = make(3 * X + 1).fit(
+        PARTS, epochs=3, callbacks=[Checkpoint(folder)], resume=folder, **settings
+    )
+    assert found["val_loss"] == whole["val_loss"]

@@ -103,7 +103,8 @@ cdef class Arena:
         self.hold_average(None)
 
     cdef void show(self, bint averaged) noexcept nogil:
-        self.shown_at = self.average_at if averaged else self.parameters_at
+        self.shown_at = (
+            self.average_at if averaged and self.average_at != NULL else self.parameters_at)
 
     @property
     def shows_average(self):

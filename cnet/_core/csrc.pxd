@@ -23,6 +23,7 @@ cdef extern from "cnet.h" nogil:
         CNET_SET_RATE
         CNET_SET_L2
         CNET_SET_DECAY
+        CNET_SET_EPSILON
         CNET_RUN_PRODUCT_1
         CNET_RUN_PRODUCT_2
         CNET_OPT_schedule_free_adamw

@@ -9,10 +9,9 @@ the largest of each bounds them all, and there are far fewer values than product
 from cnet._core.csrc cimport cnet_place, cnet_run
 from cnet._core.workspace cimport address
 
-# Below this bound a gradient and its square are finite in float32, and so is a step that is not
-# larger than MOST_RATE times it.
+# Below this bound a gradient and its square are finite in float32, and so is a step of a rule that is
+# tame.
 cdef double MOST = 1e15
-cdef double MOST_RATE = 1e6
 
 FAULTS = ("", "gradient", "update")
 
@@ -70,7 +69,7 @@ cdef class Guard:
             most = self.network.kernels.largest(self.size, self.network.gradients_at)
         else:
             most = <double>rows * self.value * self.slope
-        if most < MOST and self.rule.settings_at[0] <= MOST_RATE and self.rule.own is None:
+        if most < MOST and self.rule.is_tame():
             return self.rule.step(self.work.run.threads)
         return self.careful_step()
 
@@ -83,8 +82,8 @@ cdef class Guard:
             self.fault = GRADIENT
             return False
         changing = [self.network.parameters, rule.states, rule.running, rule.averaging]
-        if self.network.average is not None:
-            changing.append(self.network.average)
+        if rule.own_average is not None:
+            changing.append(rule.own_average)
         try:
             kept = [array.copy() for array in changing]
         except MemoryError:
@@ -98,6 +97,7 @@ cdef class Guard:
         if not good:
             for array, before in zip(changing, kept):
                 array[...] = before
+            rule.show_average()
         return good
 
     cdef bint finite(self, const void *values) noexcept nogil:

@@ -32,6 +32,8 @@ cdef class Rule:
     cdef object failure
     cdef object work
     cdef void *work_at
+    cdef bint divides
+    cdef double most_factor  # of the learning rate, of all groups
     cdef readonly bint holds
     cdef cnet_constraint *constraints
     cdef Py_ssize_t *constrained  # their places
@@ -45,6 +47,8 @@ cdef class Rule:
     cdef public double unit
     cdef readonly object averaging
     cdef double *averaging_at
+    cdef object own_average
+    cdef void *average_at
 
     cdef int hold_matrices(self, matrices) except -1
     cdef void enter(self, int threads) noexcept nogil
@@ -53,6 +57,8 @@ cdef class Rule:
     cdef bint step(self, int threads) noexcept nogil
     cdef bint own_step(self) noexcept nogil
     cdef int raise_failure(self) except -1
+    # Whether a step of gradients that are not huge cannot make anything that is not finite.
+    cdef bint is_tame(self) noexcept nogil
     cdef int hold_groups(self, list groups) except -1
     cdef void prepare_groups(self) noexcept nogil
     cdef void hold_to(self, int threads) noexcept nogil

@@ -11,7 +11,7 @@ from cnet._core.csrc cimport (
     CNET_CLIP_GLOBAL_NORM, CNET_CLIP_NORM, CNET_CLIP_NOTHING, CNET_CLIP_VALUE, CNET_HYPER,
     CNET_MAX_NORM, CNET_NON_NEGATIVE, CNET_OPT_schedule_free_adamw, CNET_RUNNING,
     CNET_RUN_PRODUCT_1, CNET_RUN_PRODUCT_2, CNET_SCRATCH_BYTES, CNET_SETTINGS, CNET_SET_DECAY,
-    CNET_SET_L2, CNET_SET_RATE, cnet_clip, cnet_constraint, cnet_place,
+    CNET_SET_EPSILON, CNET_SET_L2, CNET_SET_RATE, cnet_clip, cnet_constraint, cnet_place,
 )
 from cnet._core.kernels cimport average, constrain, lead, muon_work, prepare, update
 from cnet._core.kernels import OPTIMIZERS
@@ -30,6 +30,12 @@ cdef dict CONSTRAINTS = {"max_norm": CNET_MAX_NORM, "non_negative": CNET_NON_NEG
 cdef enum:
     NO_AVERAGE, EXPONENTIAL, EQUAL, LOOKAHEAD
 cdef dict AVERAGES = {"exponential": EXPONENTIAL, "equal": EQUAL, "lookahead": LOOKAHEAD}
+# Rules whose steps are not gradients over something that epsilon keeps above 0.
+cdef frozenset UNDIVIDED = frozenset(
+    ["sgd", "sgd_momentum", "sgd_nesterov", "lion", "rprop"])
+# Gradients of any common size are finite times the one, and over the other.
+cdef double MOST_RATE = 1e6
+cdef double LEAST_EPSILON = 1e-30
 
 
 cdef class Rule:
@@ -103,6 +109,7 @@ cdef class Rule:
         self.name = name
         self.own = own
         self.which = optimizers.find(name) if own is None else -1
+        self.divides = own is None and name not in UNDIVIDED
         self.settings = np.array(settings, np.float64)
         if self.settings.shape != (CNET_SETTINGS,):
             raise ValueError(f"settings has shape {self.settings.shape}, expected {(CNET_SETTINGS,)}")
@@ -178,7 +185,9 @@ cdef class Rule:
         if room == NULL:
             raise MemoryError
         self.h, self.group_count = <double *>room, count
+        self.most_factor = 1
         for i, (factor, decay) in enumerate(groups):
+            self.most_factor = max(self.most_factor, factor)
             l2, decoupled = decay or (0.0, 0.0)
             self.groups[i] = Group(factor, decay is not None, l2, decoupled)
         return 0
@@ -230,11 +239,18 @@ cdef class Rule:
         network = self.network
         flat = aligned_zeros(network.parameters.nbytes).view(network.parameters.dtype)
         self.averaging[:] = 0
+        # The network may be given another one while this rule is still at work.
+        self.own_average, self.average_at = flat, address(flat)
         network.hold_average(flat)
 
     def show_average(self):
         """Have predictions made with the average if there is one."""
-        self.network.show(self.averaging_at[0] > 0)
+        if self.network.average is self.own_average:
+            self.network.show(self.averaging_at[0] > 0)
+
+    cdef bint is_tame(self) noexcept nogil:
+        return (self.own is None and self.settings_at[0] * self.most_factor <= MOST_RATE
+                and not (self.divides and self.settings_at[CNET_SET_EPSILON] < LEAST_EPSILON))
 
     cdef void average(self, int threads) noexcept nogil:
         cdef double done = self.running_at[0] - self.first * self.unit, share = self.share, count
@@ -250,8 +266,9 @@ cdef class Rule:
             share /= 1 - pow(1 - self.share, count)
         average(self.network.kernels, self.size, share,
                 self.average_kind == LOOKAHEAD, self.network.parameters_at,
-                self.network.average_at, threads)
-        self.network.show(True)
+                self.average_at, threads)
+        if self.network.average_at == self.average_at:
+            self.network.show(True)
 
     def __dealloc__(self):
         free(self.places)
@@ -301,7 +318,7 @@ cdef class Rule:
             return True
         if self.average_kind == LOOKAHEAD and self.averaging_at[1] == 0:
             average(self.network.kernels, self.size, 1, False, self.network.parameters_at,
-                    self.network.average_at, threads)
+                    self.average_at, threads)
             self.averaging_at[1] = 1
         if self.which < 0:
             if not self.own_step():

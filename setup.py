@@ -53,6 +53,7 @@ MODULES = [
     "network",
     "rules",
     "guard",
+    "rows",
     "training",
 ]
 # What Cython's modules have in common (memoryviews above all) is compiled once, into this one.

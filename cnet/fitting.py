@@ -76,6 +76,7 @@ def fit(
     class_weight: str | Mapping[int, float] | None,
     resume: str | os.PathLike[str] | None,
     augment: Any,
+    accumulate: int,
 ) -> History:
     """Train; the arguments are those of `Sequential.fit`."""
     epochs = check_integer("epochs", epochs, 0)
@@ -87,6 +88,12 @@ def fit(
         size = None if made else training.BATCH_SIZE
     elif batch_size is not None:
         size = check_integer("batch_size", batch_size, 1)
+    accumulate = check_integer("accumulate", accumulate, 1)
+    if accumulate > 1 and size is None:
+        raise ValueError(
+            f"accumulate={accumulate} adds up the gradients of batches, and these are made of all "
+            "the rows that there are; give batch_size a number"
+        )
     if steps_per_epoch is not None:
         steps_per_epoch = check_integer("steps_per_epoch", steps_per_epoch, 1)
     check_flag("shuffle", shuffle)
@@ -100,6 +107,7 @@ def fit(
         y,
         sample_weight,
         batch_size=size,
+        accumulate=accumulate,
         shuffle=shuffle,
         epochs=epochs,
         steps_per_epoch=steps_per_epoch,
@@ -126,7 +134,7 @@ def fit(
     with net.building_for(x if stream is None else stream.first_x()):
         if stream is not None:
             data = stream.first()
-            size = stream.size(data)
+            size = min(size or data.rows, data.rows)
         else:
             data = training.prepare(net, x, y, sample_weight, class_weight=class_weight, adapt=True)
             size = min(size or data.rows, data.rows)
@@ -153,6 +161,7 @@ def fit(
                     "list, cnet.Shards, arrays"
                 )
             fixed = {"batch_size": size, "shuffle": shuffle, "steps_per_epoch": steps_per_epoch}
+            fixed["accumulate"] = accumulate
             if stream is not None:  # what a part has depends on the part
                 fixed |= {"batch_size": asked, "parts": stream.batches()}
             fixed["figures"] = training.figure_names(net, check is not None)
@@ -165,9 +174,13 @@ def fit(
             for part in (data, check.first() if isinstance(check, streams.Stream) else check):
                 if part is not None:
                     training.normalize(net, part.x, part.targets)
+    # One batch to the compiled loop: it goes through in pieces, and the step follows the last.
+    step = min(accumulate * (asked or data.rows), data.rows)
+    piece = (asked or 0) if accumulate > 1 else 0
     run = Run(
-        net, data, check, size, shuffle, steps_per_epoch, threads, epochs, hooks, stream, fixed
-    )
+        net, data, check, step, piece, shuffle, steps_per_epoch, threads, epochs, hooks, stream,
+        fixed,
+    )  # fmt: skip
     del data  # of a stream, it is only the first part
     if saved is not None:
         run.resume(saved, progress)
@@ -207,6 +220,7 @@ class Run:
         data: training.Dataset,
         check: training.Dataset | streams.Stream | None,
         batch_size: int,
+        piece_rows: int,
         shuffle: bool,
         steps_per_epoch: int | None,
         threads: int,
@@ -218,7 +232,7 @@ class Run:
         self.net = net
         self.stream = stream
         self.history = History()
-        self.work = training.batches(net, data, batch_size, net.rule, threads)
+        self.work = training.batches(net, data, batch_size, net.rule, threads, piece_rows)
         self.check = check
         first = check.first() if isinstance(check, streams.Stream) else check
         self.check_work = (

@@ -82,6 +82,7 @@ class Sequential(ByHand):
         class_weight: str | Mapping[int, float] | None = None,
         resume: str | os.PathLike[str] | None = None,
         augment: Sequence[Augmentation] | Augmentation = (),
+        accumulate: int = 1,
     ) -> History:
         """Train on rows and their targets.
 
@@ -135,6 +136,12 @@ class Sequential(ByHand):
             callbacks that keep a state. A run that had ended is not trained any further.
         augment : sequence of Augmentation, optional
             What is done at random to rows of training batches, in this order; see `cnet.augment`.
+        accumulate : int
+            Make a step of the gradients of so many batches, the mean over all their rows: the step
+            of a batch so many times as large, in the memory of one. Batch normalisation and the
+            root of "rmse" are those of each batch; an epoch's last step has the batches that are
+            left, a shard's likewise. Steps are what schedules, callbacks, averages and
+            `steps_per_epoch` count. Not for batches that come from an iterable.
 
         Returns
         -------
@@ -173,6 +180,7 @@ class Sequential(ByHand):
                 class_weight=class_weight,
                 resume=resume,
                 augment=augment,
+                accumulate=accumulate,
             )
 
     def train_on_batch(

@@ -95,7 +95,8 @@ class BatchNormalization(Normalization, eq=False):
     behind the parameters in `net.get_weights()`.
 
     A batch of one row has no variance, so training refuses it, also as the rest of an epoch. A
-    batch passes whole: memory for its activations grows with batch_size.
+    batch passes whole: memory for its activations grows with batch_size. `fit(accumulate=k)` makes
+    a step of k batches, each with its own mean and variance.
 
     Parameters
     ----------

@@ -54,6 +54,8 @@ class Stream:
         As `fit` takes it.
     batch_size : int or None
         Rows that are trained at once; None is a whole part.
+    accumulate : int
+        So many of these make a step.
     shuffle : bool
         Take shards and their rows in the next order that the seed gives. Batches of an iterable
         stay as they come.
@@ -77,6 +79,7 @@ class Stream:
         given: Any,
         batch_size: int | None,
         *,
+        accumulate: int = 1,
         shuffle: bool = False,
         class_weight: Mapping[int, float] | None = None,
         endless: bool = False,
@@ -84,7 +87,8 @@ class Stream:
     ) -> None:
         self.ended = ""
         self._net, self._given, self._what = net, given, what
-        self._size = batch_size
+        self._piece = batch_size
+        self._size = None if batch_size is None else accumulate * batch_size
         self._shuffle = shuffle and isinstance(given, Shards)
         self.class_weight = class_weight
         self._endless = endless
@@ -147,7 +151,7 @@ class Stream:
             found = self._take()
 
     def size(self, data: training.Dataset) -> int:
-        """Return how many rows of a part are done at once."""
+        """Return how many rows of a part make a step."""
         return min(self._size or data.rows, data.rows)
 
     def begin(self, work: Batches) -> bool:
@@ -274,7 +278,7 @@ class Stream:
         data = training.prepare(net, x, y, weight, what, self.class_weight)
         if not self._what:  # only training has batches that may be too small
             try:
-                net.built.check_batches(data.rows, self.size(data))
+                net.built.check_batches(data.rows, min(self._piece or data.rows, data.rows))
             except ShapeError as error:
                 raise ShapeError(f"{what}{error}") from None
         return data
@@ -287,6 +291,7 @@ def for_training(
     sample_weight: Any,
     *,
     batch_size: int | None,
+    accumulate: int,
     shuffle: bool,
     epochs: int,
     steps_per_epoch: int | None,
@@ -318,10 +323,16 @@ def for_training(
             f"{kind}, whose rows cannot be counted before they come: class_weight must be a dict "
             f"such as {{0: 1.0, 1: 5.0}}, got {class_weight!r}"
         )
+    if accumulate > 1 and not isinstance(x, Shards):
+        raise ValueError(
+            f"{kind}, each of whose batches is a step of its own, so that accumulate={accumulate} "
+            "has nothing to add up: pass arrays or cnet.Shards"
+        )
     stream = Stream(
         net,
         x,
         batch_size,
+        accumulate=accumulate,
         shuffle=shuffle,
         class_weight=class_weight,
         endless=steps_per_epoch is not None,

@@ -191,6 +191,7 @@ def batches(
     batch_size: int,
     rule: Rule | None,
     threads: int | None = None,
+    piece_rows: int = 0,
 ) -> Batches:
     """Bind a data set to a network's program, to train on it or (without a rule) to evaluate."""
     loss = net.compiled.loss
@@ -223,6 +224,7 @@ def batches(
         threads,
         augmenter,
         loss.call(net.built.outputs),
+        piece_rows,
     )
     if not any(isinstance(metric, _metrics.Score) for metric in resolve_metrics(net)):
         return Batches(*arguments)

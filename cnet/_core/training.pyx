@@ -8,6 +8,7 @@ import numpy as np
 
 from libc.math cimport NAN, isfinite
 from libc.stdint cimport int64_t, uint64_t
+from libc.string cimport memcpy
 
 from cnet._core cimport losses
 from cnet._core.augment cimport Augmenter
@@ -17,8 +18,9 @@ from cnet._core.kernels cimport expect_shape
 from cnet._core.kernels import LOSSES, METRICS
 from cnet._core.guard cimport Guard
 from cnet._core.network cimport Network
+from cnet._core.rows cimport Rows
 from cnet._core.rules cimport Rule
-from cnet._core.sources cimport PerColumn, Source, expect_indices, in_place, put_rows, take_indices
+from cnet._core.sources cimport PerColumn, Source, put_rows
 from cnet._core.workspace cimport Workspace, address, aligned_zeros
 
 cdef tuple METRIC_NAMES = tuple(METRICS)
@@ -54,6 +56,10 @@ cdef class Batches:
     augmenter : Augmenter, optional
         Changes the rows of every batch. If it mixes them, a loss and metrics of targets (N, columns)
         may be given class indices all the same.
+    piece_rows : int
+        Most rows of a batch that pass at once, 0 for no such limit: memory is for these, and what is
+        over the whole batch otherwise (the statistics of a normalisation, the root in rmse) is over
+        a piece; the loss is then the mean of the pieces', each by its rows.
     outputs : (N, outputs) array, optional
         C-contiguous, of the network's dtype: receives every row's outputs, at the row's own place,
         as they were before the step.
@@ -86,15 +92,12 @@ cdef class Batches:
     cdef Rule rule
     cdef Augmenter augmenter
     cdef readonly Guard guard
-    cdef Source x, targets, weights
-    cdef object labels, outputs, metric_ids, target_buffer
-    cdef readonly object order
+    cdef Rows data
+    cdef object outputs, metric_ids, target_buffer, buffers_before
     # Outputs and targets are in other units than figures: those of the network's `normalize`.
     cdef PerColumn restoring
     cdef char *outputs_at
     cdef str target_kind
-    cdef const int64_t *labels_at
-    cdef const int64_t *order_at
     cdef int *metric_ids_at
     cdef double *metric_sums_at
     cdef char *target_at
@@ -102,15 +105,19 @@ cdef class Batches:
     cdef cnet_loss loss
     cdef ForeignLoss own_loss
     cdef bint mean_over_columns, whole
-    cdef size_t columns, metric_count, piece, piece_begin
-    cdef readonly size_t rows, batch_size, position, steps, rows_done
+    cdef bint rooted, moving
+    cdef size_t columns, metric_count, piece, buffer_bytes
+    cdef void *buffers_at
+    cdef void *before_at
+    cdef readonly size_t rows, batch_size, piece_rows, position, steps, rows_done
     cdef readonly double loss_sum, norm_sum, last_loss
     cdef readonly object metric_sums
 
     def __cinit__(self, Network network not None, Source x not None, targets, Source weights,
                   size_t batch_size, str loss, double parameter, double smoothing,
                   bint mean_over_columns, bint merged, metrics=(), Rule rule=None, int threads=1,
-                  Augmenter augmenter=None, own_loss=None, outputs=None):
+                  Augmenter augmenter=None, own_loss=None, size_t piece_rows=0,
+                  outputs=None):
         self.network, self.rule, self.augmenter = network, rule, augmenter
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be positive")
@@ -124,7 +131,13 @@ cdef class Batches:
         self.mean_over_columns = mean_over_columns
         # The root in rmse is over the whole batch, and so are the statistics of a normalisation that
         # is trained: neither can be put together from pieces.
-        self.whole = loss == "rmse" or (rule is not None and network.needs_whole_batch)
+        self.rooted, self.piece_rows = loss == "rmse", piece_rows
+        self.moving = rule is not None and network.needs_whole_batch
+        self.whole = self.rooted or self.moving
+        if self.moving:
+            self.buffers_before = np.empty_like(network.buffers)
+            self.buffer_bytes = self.buffers_before.nbytes
+            self.buffers_at, self.before_at = address(network.buffers), address(self.buffers_before)
         self.bind(x, targets, weights, batch_size, outputs)
         self.work.run.merged, self.work.run.threads = merged, threads
         self.metric_count = len(metrics)
@@ -147,32 +160,21 @@ cdef class Batches:
         batch_size : int
             0 is the one that there is.
         """
-        cdef size_t rows = x.rows.rows, size = batch_size or self.batch_size
+        cdef Rows data = Rows(self.network, x, targets, weights, self.target_kind == "LABELS",
+                              self.columns, self.augmenter)
+        cdef size_t rows = data.count, size = batch_size or self.batch_size
+        cdef size_t piece = min(size, self.piece_rows or size)
         cdef char *outputs_at = NULL
-        labels = None
-        if not rows:
-            raise ValueError("x has no rows")
-        expect_shape("x", x.shape, (rows, self.network.inputs))
-        if self.rule is not None and self.network.needs_whole_batch and (
-                size == 1 or rows % size == 1):
+        if self.moving and (piece == 1 or rows % size % piece == 1 or (
+                rows >= size and size % piece == 1)):
             raise ValueError("one row has no variance to normalise by, and some batch has one row")
-        if weights is not None:
-            expect_shape("weights", weights.shape, (rows, 1))
-        mixed = self.augmenter is not None and self.augmenter.mixes
-        if self.target_kind == "LABELS" or (mixed and not isinstance(targets, Source)):
-            labels = np.ascontiguousarray(targets, np.int64)
-            expect_indices("targets", labels, rows, self.network.outputs)
-        else:
-            expect_shape("targets", (<Source?>targets).shape, (rows, self.columns))
         if outputs is not None:
             outputs_at = <char *>self.network.address_of_result(outputs, rows)
         if batch_size:
             size = min(size, rows)
             self.reserve(size)
         self.batch_size = size
-        self.x, self.weights, self.labels = x, weights, labels
-        self.targets = None if labels is not None else targets
-        self.labels_at = NULL if labels is None else <const int64_t *>address(labels)
+        self.data = data
         self.rows = self.position = rows
         self.restoring = self.network.output_scaling
         self.outputs, self.outputs_at = outputs, outputs_at
@@ -180,8 +182,10 @@ cdef class Batches:
     cdef int reserve(self, size_t rows) except -1:
         """Have memory for batches of so many rows, or for the pieces that they pass in."""
         cdef size_t item = self.network.itemsize, before = self.piece
-        cdef size_t piece = rows if self.whole else min(rows, PIECE_ROWS)
+        cdef size_t piece = min(rows, self.piece_rows or rows)
         cdef Workspace work
+        if not self.whole:
+            piece = min(piece, PIECE_ROWS)
         if piece <= before:
             return 0
         work = self.network.workspace(piece, self.rule is not None, False)
@@ -225,11 +229,13 @@ cdef class Batches:
         ValueError
             For another shape or dtype, or an index out of range.
         """
-        if order is not None:
-            expect_indices("order", order, self.rows, self.rows)
-        self.order = order
-        self.order_at = <const int64_t *>address(order) if order is not None else NULL
+        self.data.follow(order)
         self.position = 0
+
+    @property
+    def order(self):
+        """The order of the running pass, or None."""
+        return self.data.order
 
     def reset_sums(self):
         """Start counting steps, rows, loss and metrics anew."""
@@ -307,24 +313,24 @@ cdef class Batches:
         if self.rule is not None:
             self.work.run.step = <uint64_t>self.rule.running_at[0]
             self.guard.begin()
-        if self.augmenter is not None:
-            self.augmenter.begin(&self.x.rows, self.order_at, self.position, rows, self.work.run.seed,
-                                 self.work.run.step, self.work.run.threads)
+        self.data.begin(self.position, rows, &self.work.run)
         while done < rows:
             n = min(self.piece, rows - done)
-            self.work.run.rows = n
+            self.work.run.rows, self.work.run.first_row = n, done
             self.work.run.fresh = done == 0
-            self.piece_begin = self.work.run.first_row = done
-            value += self.pass_piece(self.position + done, scale)
+            # A root takes the factor of a piece's mean, n / rows, in under itself as its square.
+            value += self.pass_piece(scale * (<double>n / <double>rows) if self.rooted else scale)
             if not isfinite(value):
-                self.last_loss = value
-                return False
+                return self.fail(value)
             done += n
+            if self.moving and done < rows:
+                if done == n:
+                    memcpy(self.before_at, self.buffers_at, self.buffer_bytes)
+                self.network.absorb_statistics(&self.work.run)
         if self.rule is not None:
             value += self.network.penalize(True)
             if not isfinite(value) or not self.guard.step(rows):
-                self.last_loss = value
-                return False
+                return self.fail(value)
             self.network.absorb_statistics(&self.work.run)
             self.norm_sum += self.rule.norm
         self.position += rows
@@ -334,34 +340,23 @@ cdef class Batches:
         self.loss_sum += value * <double>rows
         return True
 
-    cdef double pass_piece(self, size_t first, double scale) noexcept nogil:
+    cdef bint fail(self, double value) noexcept nogil:
+        """Take back what the pieces before have moved; what a failed batch returns."""
+        self.last_loss = value
+        if self.moving and self.work.run.first_row:
+            memcpy(self.buffers_at, self.before_at, self.buffer_bytes)
+        return False
+
+    cdef double pass_piece(self, double scale) noexcept nogil:
         """Forward, loss, metrics and backward of one piece of a batch."""
         cdef cnet_run *run = &self.work.run
         cdef const cnet_kernels *kernels = self.network.kernels
-        cdef size_t out = self.network.output_slot, i, n = run.rows
-        cdef void *weight = NULL, *y = NULL, *dy = NULL
+        cdef size_t out = self.network.output_slot, i, n = run.rows, first = self.position + run.first_row
+        cdef void *weight = self.weight_at if self.data.weights is not None else NULL
+        cdef void *y = NULL
+        cdef void *dy = NULL
         cdef double value
-        cdef const void *here = NULL
-        if self.order_at == NULL and self.augmenter is None:
-            here = in_place(&self.x.rows, first, self.network.itemsize)
-        if here != NULL:
-            run.value[0] = <void *>here
-        else:
-            run.value[0] = self.work.input_buffer
-            if self.augmenter is not None:
-                self.augmenter.gather(self.piece_begin, n, run.value[0])
-            else:
-                kernels.gather(&self.x.rows, self.order_at, first, n, run.value[0])
-        if self.augmenter is not None and self.augmenter.mixes:
-            self.augmenter.mix_targets(NULL if self.targets is None else &self.targets.rows,
-                                       self.labels_at, self.columns, self.target_at)
-        elif self.labels_at != NULL:
-            take_indices(self.labels_at, self.order_at, first, n, <int64_t *>self.target_at)
-        else:
-            kernels.gather(&self.targets.rows, self.order_at, first, n, self.target_at)
-        if self.weights is not None:
-            weight = self.weight_at
-            kernels.gather(&self.weights.rows, self.order_at, first, n, weight)
+        self.data.gather(self.position, run, self.work.input_buffer, self.target_at, weight)
         self.network.forward_ops(run)
         y = run.value[out]
         dy = run.slope[out] if self.rule is not None else NULL
@@ -380,7 +375,7 @@ cdef class Batches:
             self.network.finish_linked(run)
             if self.outputs_at != NULL:
                 put_rows(<const char *>y, self.network.outputs * self.network.itemsize,
-                         self.order_at, first, n, self.outputs_at)
+                         self.data.order_at, first, n, self.outputs_at)
                 self.restore_outputs(first, n)
             if self.restoring is not None and self.metric_count:
                 # What is compared is differences: without the shift, they keep all their digits.
@@ -394,6 +389,6 @@ cdef class Batches:
     cdef void restore_outputs(self, size_t first, size_t n) noexcept nogil:
         cdef size_t size = self.network.outputs * self.network.itemsize, i, row
         for i in range(n if self.restoring is not None else 0):
-            row = first + i if self.order_at == NULL else <size_t>self.order_at[first + i]
+            row = first + i if self.data.order_at == NULL else <size_t>self.data.order_at[first + i]
             self.network.kernels.restore(1, self.network.outputs, self.restoring.factor_at,
                                          self.restoring.shift_at, self.outputs_at + row * size)

@@ -147,7 +147,10 @@ class Assembled(Grouped):
         """Build for the rows of x, unless that is done; undone if what is checked then fails."""
         before, normalization = self._built, self._normalization
         if before is None:
-            shape = as_array(x, "x").shape[1:]
+            given = as_array(x, "x")
+            shape = given.shape[1:]
+            if 0 in shape:
+                raise ShapeError(f"x has shape {given.shape}: its rows are empty; give columns")
             self.build(shape or as_rows(x, "x", None, self._names[0]).shape[1:])
         try:
             yield

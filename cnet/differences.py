@@ -10,7 +10,7 @@ import numpy as np
 from cnet.activations import ActivationFunction, CustomActivation
 from cnet.arrays import Array, ArrayLike, Floats
 from cnet.data import as_array
-from cnet.errors import GradientError, check_flag, check_integer, check_number
+from cnet.errors import GradientError, ShapeError, check_flag, check_integer, check_number
 from cnet.layers import Activation, Layer
 from cnet.losses import Loss
 from cnet.model import Sequential
@@ -33,6 +33,7 @@ class GradientReport(NamedTuple):
     ----------
     errors : dict of str to float
         The largest relative error among the elements tried of each array: "x", and every parameter.
+        Columns of x that are categories have no gradient; where all are, there is no "x".
     worst : str
         The name of the array with the largest error.
     place : tuple of int
@@ -128,11 +129,11 @@ def gradcheck(
         one of a network.
     x : (N, columns) array
         Inputs; for a loss the outputs that it compares with y. A few rows are enough. The gradient
-        is that of what the layers see, after the network's `scale`.
+        is that of what the layers see, after the network's `scale` or normalisation.
     y : array, optional
         Targets: needed for a loss. A network that is compiled uses its loss if they are given;
         otherwise the gradient is that of a weighted sum of the outputs with random weights.
-        Regularisers are left out.
+        Regularisers are left out. Targets that the network normalises are normalised here too.
     limit : float
         The largest relative error that is no error.
     most : int
@@ -160,12 +161,17 @@ def gradcheck(
     training, seed = check_flag("training", training), check_integer("seed", seed, 0)
     rng = np.random.default_rng(seed)
     rows = np.array(as_array(x, "x"), np.float64)
+    if not rows.size:
+        raise ShapeError(
+            f"x has shape {rows.shape}: there is nothing to differentiate by; give rows"
+        )
     if isinstance(part, Loss):
         return _check_loss(part, rows, y, limit, most, rng)
-    if isinstance(part, Sequential):
-        rows *= part.scale
     twin, loss = _twin(part, rows)
-    if y is None or loss is None:
+    targets = None if y is None else _targets(y)
+    if isinstance(part, Sequential):
+        rows, targets = _as_seen(part, rows, targets)
+    if targets is None or loss is None:
         loss = None
         shape = twin.forward(rows).shape
         weights = rng.normal(size=shape)
@@ -175,16 +181,30 @@ def gradcheck(
         return result
 
     def value() -> float:
-        if loss is None:
+        if loss is None or targets is None:
             return float(np.sum(outputs() * weights))
-        return loss(outputs(), _targets(y))
+        return loss(outputs(), targets)
 
     got = outputs()
     twin.zero_gradients()
-    dx = twin.backward(weights if loss is None else loss.gradient(got, _targets(y)))
+    given = weights if loss is None or targets is None else loss.gradient(got, targets)
+    dx = twin.backward(given)
     arrays = {"x": rows} | dict(twin.parameters)
     computed = {"x": dx} | dict(twin.gradients)
-    return _compare(value, arrays, computed, limit, most, rng)
+    categories = twin.built.program.category_columns
+    return _compare(value, arrays, computed, limit, most, rng, categories)
+
+
+def _as_seen(net: Sequential, rows: Floats, targets: Array | None) -> tuple[Floats, Array | None]:
+    """Return inputs and targets as layers and loss get them: scaled, or normalised."""
+    inputs, outputs = net.input_scaling, net.target_scaling
+    if inputs is None:
+        rows = rows * net.scale
+    else:
+        rows = inputs.transform(rows.reshape(len(rows), -1)).reshape(rows.shape)
+    if targets is not None and outputs is not None:
+        targets = outputs.transform(targets.reshape(len(targets), -1)).reshape(targets.shape)
+    return rows, targets
 
 
 def _targets(y: Any) -> Array:
@@ -228,11 +248,17 @@ def _compare(
     limit: float,
     most: int,
     rng: np.random.Generator,
+    categories: Sequence[int] = (),
 ) -> GradientReport:
     reports = []
     for name, array in arrays.items():
         analytic = np.array(computed[name], np.float64)
-        chosen = rng.permutation(array.size)[:most]
+        order = rng.permutation(array.size)
+        if name == "x" and categories:  # nothing lies between two of them
+            order = order[~np.isin(order % array[0].size, categories)]
+            if not order.size:
+                continue
+        chosen = order[:most]
         places = [tuple(int(i) for i in np.unravel_index(at, array.shape)) for at in chosen]
         picked = tuple(np.array(places).T)
         error, numeric = _error(value, array, analytic, places, picked, STEP)

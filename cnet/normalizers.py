@@ -16,7 +16,7 @@ import numpy as np
 from cnet._core.sources import PerColumn
 from cnet.arrays import Array, ArrayLike, Floats
 from cnet.description import Description
-from cnet.errors import NonFiniteError, NotBuiltError, check_number, unknown
+from cnet.errors import NonFiniteError, NotBuiltError, ShapeError, check_number, unknown
 from cnet.losses import Loss
 
 # So many numbers are made float64 at a time where all rows are gone through in one pass, ...
@@ -38,13 +38,23 @@ class Scaling(PerColumn):
 
     def transform(self, values: ArrayLike) -> Floats:
         """Return values (..., columns) normalised, in float64."""
-        scaled: Floats = (np.asarray(values, np.float64) - self.shift) * self.factor
+        scaled: Floats = (self._checked(values) - self.shift) * self.factor
         return scaled
 
     def inverse_transform(self, values: ArrayLike) -> Floats:
         """Return normalised values (..., columns) as they were, in float64."""
-        restored: Floats = np.asarray(values, np.float64) / self.factor + self.shift
+        restored: Floats = self._checked(values) / self.factor + self.shift
         return restored
+
+    def _checked(self, values: ArrayLike) -> Floats:
+        array: Floats = np.asarray(values, np.float64)
+        single = self.columns == 1 and array.ndim < 2
+        if not single and array.shape[-1:] != (self.columns,):
+            raise ShapeError(
+                f"values has shape {array.shape}, expected (..., {self.columns}): nothing is "
+                "broadcast, every column has a shift and a factor of its own"
+            )
+        return array
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(shift={self.shift}, factor={self.factor})"
@@ -154,11 +164,11 @@ class _Extremes(Survey):
 
     def found(self) -> tuple[Floats, Floats]:
         assert self._smallest is not None
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused later
             reach = self._largest - self._smallest
-        reach[reach <= ROUNDING * np.abs(self._smallest)] = 1.0
-        spread = reach / (self._high - self._low)
-        return self._smallest - self._low * spread, spread
+            reach[reach <= ROUNDING * np.abs(self._smallest)] = 1.0
+            spread = reach / (self._high - self._low)
+            return self._smallest - self._low * spread, spread
 
 
 class MinMax(Normalizer):
@@ -329,9 +339,9 @@ class Normalization(Description, eq=False):
             return
         if not loss.takes_normalized:
             raise ValueError(
-                f"normalize_targets is for losses of regression, and loss {loss.name!r} is none; "
-                "leave normalize_targets out, or use 'mse', 'mae', 'huber', 'quantile' or "
-                "'gaussian_nll'"
+                f"normalize_targets is for cnet's losses of regression, and loss {loss.name!r} is "
+                "none of them; leave normalize_targets out, or use 'mse', 'mae', 'huber', "
+                "'quantile' or 'gaussian_nll'"
             )
         for metric in metrics:
             if metric in _OF_CLASSES:

@@ -129,3 +129,40 @@ def test_not_a_number():
 def test_what_has_no_gradient():
     with refused(TypeError, "part must be a network, a layer, an activation or a loss"):
         cnet.gradcheck(cnet.Adam(), rows(3, 2))
+
+
+def test_categories_are_left_out_of_the_inputs():
+    """Nothing lies between two categories: differences are taken of the other columns only."""
+    x = np.column_stack([np.arange(8) % 3, rows(8, 2)])
+    net = cnet.Sequential(
+        [cnet.Columns({0: cnet.Embedding(3, 2)}), cnet.Dense(5, "tanh"), cnet.Dense(1)], seed=1
+    )
+    net.build(3).compile(loss="mse")
+    report = cnet.gradcheck(net, x, rows(8, 1, seed=1))
+    assert max(report.errors.values()) < 1e-6
+    assert set(report.errors) == {"x", *net.parameters}
+    only = cnet.Sequential([cnet.Embedding(3, 2), cnet.Flatten(), cnet.Dense(1)], seed=1)
+    assert "x" not in cnet.gradcheck(only, np.arange(6).reshape(3, 2) % 3).errors
+
+
+def test_normalised_networks_are_tried_where_they_train():
+    """Timestamps as they come would saturate every tanh: all gradients would be zero."""
+    x, y = 1.7e9 + 1e4 * rows(8, 3), 1e6 + 1e3 * rows(8, 2, seed=1)
+    net = cnet.Sequential(
+        [cnet.Dense(5, "tanh"), cnet.Dense(2)],
+        seed=1,
+        normalize_inputs="standardize",
+        normalize_targets="standardize",
+    )
+    net.compile(loss="mse")
+    net.adapt(x, y)
+    report = cnet.gradcheck(net, x, y)
+    twin = cnet.Sequential(net.layers, seed=1).build(3)
+    twin.compile(loss="mse")
+    scaled = net.input_scaling.transform(x), net.target_scaling.transform(y)
+    assert report == cnet.gradcheck(twin, *scaled)
+
+
+def test_no_rows():
+    with refused(cnet.ShapeError, r"x has shape \(0, 4\).*give rows"):
+        cnet.gradcheck(cnet.Dense(2), rows(0, 4))

@@ -1,5 +1,7 @@
 """Normalisation kept with the network: what is found in rows, when, and what is refused."""
 
+import warnings
+
 import numpy as np
 import pytest
 from networks import Unchanged, refused, snapshot
@@ -269,3 +271,23 @@ def test_parts_that_cannot_be_looked_at():
     with refused(cnet.NonFiniteError, r"shards\[2\]: x", "column 2"):
         net.adapt(shards)
     assert not net.is_built and net.input_scaling is None
+
+
+def test_scalings_broadcast_nothing():
+    scaling = cnet.Standardize().fit(np.arange(12.0).reshape(4, 3))
+    for values in (np.ones((5, 1)), np.ones((5, 2)), 1.0):
+        for function in (scaling.transform, scaling.inverse_transform):
+            with pytest.raises(cnet.ShapeError, match=r"values has shape .*expected \(\.\.\., 3\)"):
+                function(values)
+    assert scaling.transform(np.ones((2, 5, 3))).shape == (2, 5, 3)
+    single = cnet.Standardize().fit(np.arange(4.0).reshape(4, 1))
+    assert single.transform(np.ones(5)).shape == (5,)
+    with pytest.raises(cnet.ShapeError, match="values has shape"):
+        single.transform(np.ones((5, 2)))
+
+
+def test_extremes_that_reach_too_far_are_refused_without_warnings():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(cnet.NonFiniteError, match="column 0 of x reaches too far for MinMax"):
+            cnet.MinMax().fit(np.array([[1.7e308], [-1.7e308]]))

@@ -51,6 +51,7 @@ MODULES = [
     "inference",
     "arena",
     "network",
+    "statistics",
     "rules",
     "guard",
     "rows",

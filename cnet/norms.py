@@ -92,7 +92,7 @@ class BatchNormalization(Normalization, eq=False):
 
     The moving statistics are no parameters: no gradient and no optimizer touches them, and in a
     layer that is frozen they go on moving. They are in `net.buffers`, in files and copies, and
-    behind the parameters in `net.get_weights()`.
+    behind the parameters in `net.get_weights()`; `net.refresh_statistics` takes them anew.
 
     A batch of one row has no variance, so training refuses it, also as the rest of an epoch. A
     batch passes whole: memory for its activations grows with batch_size. `fit(accumulate=k)` makes

@@ -266,6 +266,14 @@ class Program:
         self._trained.add(y)
         return y
 
+    def statistics(self) -> list[tuple[int, int, int, int]]:
+        """Return of each batch normalisation: slot of what it keeps, places in buffers, columns."""
+        return [
+            (op["z"], op["mean"], op["variance"], self.widths[op["x"]])
+            for op in self.operations
+            if op["kind"] == "batch_normalization"
+        ]
+
     @property
     def category_columns(self) -> list[int]:
         """Columns of the input that are categories, which nothing may shift or scale."""

@@ -31,7 +31,7 @@ MODULES = [
 CORE = [
     "csrc", "kernels", "activations", "sources", "losses", "optimizers", "dense", "noise",
     "workspace", "augment", "foreign", "routes", "operations", "inference", "arena", "network",
-    "rules", "guard", "rows", "training",
+    "statistics", "rules", "guard", "rows", "training",
 ]  # fmt: skip
 # What may be imported besides, when the package is: Python's own modules and NumPy.
 HEAVY = ("scipy_openblas32", "matplotlib", "pandas", "polars", "torch", "json", "dataclasses")

@@ -203,6 +203,8 @@ class Assembled(Grouped):
             For unknown names, a loss that does not fit the last layer, a metric that does not fit
             the loss, or two figures of one name. Names in `groups` are looked up when the network
             is built.
+        RuntimeError
+            While the network is trained, as by a callback.
         """
         if isinstance(metrics, str) or callable(metrics):
             metrics = [metrics]
@@ -215,12 +217,13 @@ class Assembled(Grouped):
             _averaging.check(averaging),
         )
         self._normalization.check(compiled.loss, compiled.metrics)
-        if self._built is not None:
-            self._built.check_loss(compiled.loss, compiled.metrics)
-            check_rule(compiled, self._built.program.parameters)
-            self._built.normalize(self._normalization, compiled.loss)
-            self._built.core.adopt_average()
-        self._compiled, self._rule, self._step = compiled, None, None
+        with self.training_alone():  # a run holds on to the optimizer's memory
+            if self._built is not None:
+                self._built.check_loss(compiled.loss, compiled.metrics)
+                check_rule(compiled, self._built.program.parameters)
+                self._built.normalize(self._normalization, compiled.loss)
+                self._built.core.adopt_average()
+            self._compiled, self._rule, self._step = compiled, None, None
         return self
 
     @property
@@ -274,11 +277,11 @@ class Assembled(Grouped):
 
     @contextmanager
     def training_alone(self) -> Iterator[None]:
-        """Refuse a second training while one runs: the two would share the gradients."""
+        """Refuse what cannot be done while a training runs, such as a second one."""
         if not self._training.acquire(blocking=False):
             raise RuntimeError(
-                "the network is being trained already, by another thread; wait for it, or train a "
-                "copy (copy.deepcopy(net))"
+                "the network is being trained already, by another thread or by the fit that calls "
+                "this; wait for it, or train a copy (copy.deepcopy(net))"
             )
         try:
             yield

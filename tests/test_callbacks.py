@@ -302,3 +302,20 @@ def test_the_readme_names_all():
         words = [part.partition("=") for part in parameters.split(", ")]
         assert [word[0] for word in words] == [p.name for p in known]
         assert {word[0]: ast.literal_eval(word[2]) for word in words if word[2]} == defaults
+
+
+@pytest.mark.parametrize("hook", ["on_epoch_begin", "on_batch_end", "on_epoch_end", "on_fit_end"])
+def test_compile_is_refused_while_a_run_uses_what_it_would_replace(hook):
+    refusals = []
+
+    def again(run, *figures):
+        with refused(RuntimeError, "being trained already", "the fit that calls this"):
+            run.network.compile("sgd", "mae")
+        refusals.append(run.epoch)
+
+    every = {"every": 1} if hook == "on_batch_end" else {}
+    net, plain = regressor(), regressor()
+    history = fit(net, LambdaCallback(**{hook: again}, **every), epochs=2)
+    assert refusals and history["loss"] == fit(plain, epochs=2)["loss"]
+    net.compile("sgd", "mae")
+    fit(net, epochs=1)

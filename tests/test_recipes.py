@@ -15,7 +15,18 @@ import pytest
 import reference
 import reference_updates
 
-from cnet import datasets, deviations, initializers, losses, measures, optimizers, schedules
+from cnet import (
+    Dense,
+    Sequential,
+    callbacks,
+    datasets,
+    deviations,
+    initializers,
+    losses,
+    measures,
+    optimizers,
+    schedules,
+)
 from cnet._core import kernels
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -294,6 +305,14 @@ def test_schedule():
     (block,) = (b for b in blocks() if b.anchor.startswith("BY_HAND = ["))
     ((schedule, rates),) = eval("[" + block.code + "]", names)
     assert schedule(np.arange(len(rates))).tolist() == rates
+
+
+def test_callback():
+    target_reached = python("cnet/callbacks.py", callbacks)["TargetReached"]
+    x, y = numbers(40, 2), numbers(40)
+    net = Sequential([Dense(1)], seed=1).compile("sgd", "mse")
+    history = net.fit(x, y, epochs=50, verbose=0, callbacks=[target_reached("loss", 1e9)])
+    assert len(history) == 1 and str(history.stopped).startswith("loss is ")
 
 
 def test_data_set():

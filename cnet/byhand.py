@@ -79,7 +79,8 @@ class ByHand(Adapted):
         Returns
         -------
         (N, *input_shape) array
-            Gradient with respect to the inputs (as the layers saw them, after `scale`).
+            Gradient with respect to the inputs as the layers saw them: after `scale`, or
+            normalised. Times `scale` or `input_scaling.factor` it is that of x.
 
         Raises
         ------

@@ -32,6 +32,7 @@ def fixed_settings(
     fixed["normalize_targets"] = describe(normalization.of_targets)
     fixed["kernel_regularizer"] = describe(net.kernel_regularizer)
     fixed |= {name: _plain(getattr(net.compiled, name)) for name in net.compiled.fields}
+    fixed["groups"] = _plain(sorted(net.compiled.groups))  # whose order says nothing
     fixed["augment"] = _plain(data.augment)
     # As it stands in the file, where its learning rate may have been replaced.
     fixed["optimizer"] = describe(net.compiled.optimizer)

@@ -232,6 +232,11 @@ typedef struct cnet_place {
     size_t group;
 } cnet_place;
 
+/* Elements of a part of what a step does: whole vectors on every instruction set, and longer than
+ * waking a thread up; and from how many on there are parts. */
+#define CNET_STEP_PART (1 << 15)
+#define CNET_STEP_SHARED_FROM (8 * CNET_STEP_PART)
+
 /* kernels->update of all parameters that are not frozen, which lie at `places` and nothing else
  * between the first and the last but zeros; state[] has the states, h (groups, CNET_HYPER) what
  * cnet_prepare made of each group's settings, work CNET_SCRATCH_BYTES and what Muon's largest matrix

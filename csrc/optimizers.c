@@ -130,9 +130,6 @@ void cnet_prepare(int optimizer, const double *set, double *running, double *h)
 
 /* ---- a step of all parameters -------------------------------------------------------------------- */
 
-/* Elements of a part: whole vectors on every instruction set, and longer than waking a thread up. */
-#define CNET_PART (1 << 15)
-#define CNET_SHARED_FROM (8 * CNET_PART)
 /* Partial sums at most. */
 #define CNET_SUMS 256
 
@@ -170,8 +167,8 @@ static void sum_part(const void *context, size_t part, int lane, void *scratch)
 
 static void run(job *j, cnet_task task, int threads)
 {
-    cnet_pool_run(j->n < CNET_SHARED_FROM ? 1 : threads, (j->n + j->part - 1) / j->part, task, j,
-                  NULL);
+    cnet_pool_run(j->n < CNET_STEP_SHARED_FROM ? 1 : threads, (j->n + j->part - 1) / j->part,
+                  task, j, NULL);
 }
 
 /* The parts follow the size alone, so that the sum has the same bits with any number of threads. */
@@ -179,7 +176,7 @@ static double norm(job j, int threads)
 {
     double sums[CNET_SUMS], total = 0;
     const size_t share = (j.n + CNET_SUMS - 1) / CNET_SUMS;
-    j.part = share < CNET_PART ? CNET_PART : (share + 63) / 64 * 64;
+    j.part = share < CNET_STEP_PART ? CNET_STEP_PART : (share + 63) / 64 * 64;
     j.sums = sums;
     run(&j, sum_part, threads);
     for (size_t i = 0; i * j.part < j.n; i++)
@@ -221,7 +218,8 @@ double cnet_update(const cnet_kernels *kernels, int optimizer, const cnet_clip *
                    double *h, size_t count, const cnet_place *places, const void *g, void *p,
                    void *const *state, void *work, int threads)
 {
-    const job all = {kernels, optimizer, 0, CNET_PART, h, g, p, {state[0], state[1], state[2]}, NULL};
+    const job all = {kernels, optimizer, 0, CNET_STEP_PART, h, g, p,
+                     {state[0], state[1], state[2]}, NULL};
     double squares = 0;
     if (clip->by == CNET_CLIP_VALUE)
         for (size_t i = 0; i < groups; i++)
@@ -284,7 +282,7 @@ void cnet_lead(const cnet_kernels *kernels, int optimizer, const double *setting
     if (optimizer != CNET_OPT_schedule_free_adamw)
         return;
     const double share = 1 - settings[CNET_SET_BETA_1];
-    const job all = {kernels, optimizer, 0, CNET_PART, &share, NULL, p,
+    const job all = {kernels, optimizer, 0, CNET_STEP_PART, &share, NULL, p,
                      {state[0], state[1], state[2]}, NULL};
     for (size_t i = 0; i < count; i++)
         if (!places[i].frozen) {

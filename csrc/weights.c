@@ -3,10 +3,6 @@
 
 #include <string.h>
 
-/* Elements of a part, and from how many on there are parts: as for the update rules. */
-#define CNET_PART (1 << 15)
-#define CNET_SHARED_FROM (8 * CNET_PART)
-
 typedef struct {
     const cnet_kernels *kernels;
     const cnet_constraint *constraint;
@@ -18,13 +14,14 @@ typedef struct {
 
 static size_t part_of(size_t n, size_t first)
 {
-    return n - first < CNET_PART ? n - first : CNET_PART;
+    return n - first < CNET_STEP_PART ? n - first : CNET_STEP_PART;
 }
 
 static void blend_part(const void *context, size_t part, int lane, void *scratch)
 {
     const job *j = context;
-    const size_t size = j->kernels->itemsize, first = part * CNET_PART, n = part_of(j->n, first);
+    const size_t size = j->kernels->itemsize, first = part * CNET_STEP_PART;
+    const size_t n = part_of(j->n, first);
     (void)lane, (void)scratch;
     j->kernels->blend(n, j->share, j->p + first * size, j->average + first * size);
     if (j->back)
@@ -45,21 +42,21 @@ static void columns_part(const void *context, size_t part, int lane, void *scrat
 static void sign_part(const void *context, size_t part, int lane, void *scratch)
 {
     const job *j = context;
-    const size_t first = part * CNET_PART;
+    const size_t first = part * CNET_STEP_PART;
     (void)lane, (void)scratch;
     j->kernels->non_negative(part_of(j->n, first), j->p + first * j->kernels->itemsize);
 }
 
 static void run(const job *j, cnet_task task, size_t parts, int threads)
 {
-    cnet_pool_run(j->n < CNET_SHARED_FROM ? 1 : threads, parts, task, j, NULL);
+    cnet_pool_run(j->n < CNET_STEP_SHARED_FROM ? 1 : threads, parts, task, j, NULL);
 }
 
 void cnet_average(const cnet_kernels *kernels, size_t n, double share, int back, void *p,
                   void *average, int threads)
 {
     const job j = {kernels, NULL, n, share, back, p, average};
-    run(&j, blend_part, (n + CNET_PART - 1) / CNET_PART, threads);
+    run(&j, blend_part, (n + CNET_STEP_PART - 1) / CNET_STEP_PART, threads);
 }
 
 void cnet_constrain(const cnet_kernels *kernels, const cnet_constraint *constraint, void *p,
@@ -73,5 +70,5 @@ void cnet_constrain(const cnet_kernels *kernels, const cnet_constraint *constrai
         run(&j, columns_part, (constraint->columns + CNET_UNITS_AT_ONCE - 1) / CNET_UNITS_AT_ONCE,
             threads);
     else
-        run(&j, sign_part, (j.n + CNET_PART - 1) / CNET_PART, threads);
+        run(&j, sign_part, (j.n + CNET_STEP_PART - 1) / CNET_STEP_PART, threads);
 }

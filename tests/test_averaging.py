@@ -295,24 +295,13 @@ def test_a_step_that_is_taken_back_was_never_averaged(way):
 
 @each_way
 @pytest.mark.parametrize("other", [None, cnet.EMA(0.5)])
-def test_compiling_while_it_is_trained(way, other):
-    """The run goes on with the rule that it has begun with, whose average nobody sees any more."""
-    (x, y), plain = regression(), network(way)
-    net = network(way)
-    compiling = cnet.callbacks.LambdaCallback(
-        on_epoch_begin=lambda run: run.epoch == 2 and net.compile("sgd", "mse", averaging=other)
-    )
-    net.fit(x, y, epochs=3, callbacks=[compiling], **FIT)
-    assert np.isfinite(net.predict(x)).all() and not net.averages
-    assert np.array_equal(net.predict(x), net.forward(x))
-    assert plain.fit(x, y, epochs=1, **FIT)["loss"] == net.history["loss"][:1]
-
-
-def test_compiling_in_another_thread():
-    net, (x, y) = network(cnet.EMA(0.9)), regression()
-    worker = threading.Thread(target=lambda: net.fit(x, y, epochs=400, **FIT))
-    worker.start()
-    while worker.is_alive():
-        net.compile("adam", "mse", averaging=cnet.EMA(0.9))
-        assert np.isfinite(net.predict(x)).all()
-    worker.join()
+def test_a_rule_that_is_replaced_keeps_its_memory(way, other):
+    """Whoever still steps by it moves no average that predictions are made with."""
+    net, (x, y) = network(way), regression()
+    rule = net.rule
+    net.compile("sgd", "mse", averaging=other)
+    assert net.rule is not rule
+    for _ in range(6):
+        rule.apply()
+    assert not net.averages and np.array_equal(net.predict(x), net.forward(x))
+    net.train_on_batch(x, y)

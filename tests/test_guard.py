@@ -205,3 +205,41 @@ def test_a_factor_of_a_group_counts_in_the_learning_rate(units, batch):
     with NoStep(net):
         error = refusal(net, rows(batch, 4), rows(batch, 1), batch_size=batch)
     assert error.quantity == "update"
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "group"),
+    [
+        (cnet.SGD(1.0, weight_decay=1e30), {}),
+        (cnet.AdamW(1e-3, weight_decay=1e30), {}),
+        (cnet.SGD(1.0), {"weight_decay": 1e30}),
+        (cnet.SGD(0.1), {"learning_rate_factor": 100.0, "weight_decay": 100.0}),
+    ],
+)
+@WAYS
+def test_weights_that_decay_beyond_zero(units, batch, optimizer, group):
+    """Column 0 of x is 0, so that neither values nor gradients say how its weights grow."""
+    net = network(units)
+    net.compile(optimizer, "mae", groups={"dense_1.weight": group}).freeze("dense_2", "dense_3")
+    x = rows(batch, 4)
+    x[:, 0] = 0
+    net.parameters["dense_1.weight"][0] = 1e4
+    error = refusal(net, x, rows(batch, 1), batch_size=batch, epochs=100)
+    assert all(np.isfinite(values).all() for values in net.parameters.values())
+    assert error.quantity in ("update", "output", "gradient")
+
+
+@WAYS
+def test_a_penalty_counts_in_the_bound(units, batch):
+    layers = [
+        cnet.Dense(units, kernel_regularizer=cnet.regularizers.L2(1e38)),
+        cnet.Dense(units, "tanh"),
+        cnet.Dense(1),
+    ]
+    net = cnet.Sequential(layers, seed=3).build(4).compile("sgd", "mae")
+    net.parameters["dense_1.weight"][:] = 0
+    net.parameters["dense_1.weight"][0, 0] = 100
+    x = rows(batch, 4)
+    x[:, 0] = 0
+    with NoStep(net):
+        refusal(net, x, rows(batch, 1), batch_size=batch)

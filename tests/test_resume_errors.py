@@ -143,3 +143,12 @@ def test_a_network_that_was_built_for_a_run_that_is_none(run_of_six_steps, monke
     for net in nets:
         net.fit(X, Y, verbose=0)
     assert snapshot(nets[0]) == snapshot(nets[1])
+
+
+def test_the_order_of_groups_says_nothing(tmp_path):
+    groups = {"dense_1": {"learning_rate_factor": 0.1}, "dense_2": {"weight_decay": 0.1}}
+    settings = {"callbacks": [Checkpoint(tmp_path)], "verbose": 0}
+    for epochs, given in ((1, groups), (2, dict(reversed(groups.items())))):
+        net = cnet.Sequential([cnet.Dense(8, "relu"), cnet.Dense(3, "softmax")], seed=4)
+        net.compile("adam", "sparse_categorical_crossentropy", groups=given)
+        assert len(net.fit(X, Y, epochs=epochs, resume=tmp_path, **settings)) == epochs

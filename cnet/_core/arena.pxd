@@ -26,6 +26,8 @@ cdef class Arena:
     cdef void *buffers_at
     cdef Penalty *penalties
     cdef int penalty_count
+    # No element of their gradient is larger than this and what they cost together.
+    cdef double most_penalty
 
     cdef int set_up(self, str dtype, Py_ssize_t size, Py_ssize_t buffer_size, penalties) except -1
     cdef void show(self, bint averaged) noexcept nogil

@@ -46,6 +46,8 @@ cdef class Arena:
             if offset < 0 or count < 0 or offset + count > size:
                 raise ValueError(f"penalty ({offset}, {count}) lies outside the parameters")
             self.penalties[i] = Penalty(offset, count, l1, l2)
+            # Since 2 |p| is at most 1 + p^2.
+            self.most_penalty = max(self.most_penalty, l1 + l2)
         return 0
 
     def __dealloc__(self):

@@ -63,12 +63,12 @@ cdef class Guard:
         self.value += self.network.kernels.largest(self.work.values, self.work.values_at)
         self.slope += self.network.kernels.largest(self.work.slopes, self.work.slopes_at)
 
-    cdef bint step(self, size_t rows) noexcept nogil:
+    cdef bint step(self, size_t rows, double penalty) noexcept nogil:
         cdef double most
         if self.direct:
             most = self.network.kernels.largest(self.size, self.network.gradients_at)
         else:
-            most = <double>rows * self.value * self.slope
+            most = <double>rows * self.value * self.slope + penalty + self.network.most_penalty
         if most < MOST and self.rule.is_tame():
             return self.rule.step(self.work.run.threads)
         return self.careful_step()

@@ -33,7 +33,10 @@ cdef class Rule:
     cdef object work
     cdef void *work_at
     cdef bint divides
-    cdef double most_factor  # of the learning rate, of all groups
+    # Of all groups.
+    cdef double most_factor
+    cdef double most_l2
+    cdef double most_decay
     cdef readonly bint holds
     cdef cnet_constraint *constraints
     cdef Py_ssize_t *constrained  # their places

@@ -185,10 +185,12 @@ cdef class Rule:
         if room == NULL:
             raise MemoryError
         self.h, self.group_count = <double *>room, count
-        self.most_factor = 1
+        self.most_factor, self.most_l2, self.most_decay = 1, 0, 0
         for i, (factor, decay) in enumerate(groups):
             self.most_factor = max(self.most_factor, factor)
             l2, decoupled = decay or (0.0, 0.0)
+            self.most_l2 = max(self.most_l2, l2)
+            self.most_decay = max(self.most_decay, decoupled)
             self.groups[i] = Group(factor, decay is not None, l2, decoupled)
         return 0
 
@@ -249,7 +251,12 @@ cdef class Rule:
             self.network.show(self.averaging_at[0] > 0)
 
     cdef bint is_tame(self) noexcept nogil:
-        return (self.own is None and self.settings_at[0] * self.most_factor <= MOST_RATE
+        cdef double rate = self.settings_at[CNET_SET_RATE] * self.most_factor
+        cdef double l2 = max(self.most_l2, self.settings_at[CNET_SET_L2])
+        cdef double decay = max(self.most_decay, self.settings_at[CNET_SET_DECAY])
+        # Weights that decay by more than all of themselves grow, whatever the gradients are.
+        return (self.own is None and rate <= MOST_RATE
+                and l2 <= 1 and rate * l2 <= 1 and rate * decay <= 1
                 and not (self.divides and self.settings_at[CNET_SET_EPSILON] < LEAST_EPSILON))
 
     cdef void average(self, int threads) noexcept nogil:

@@ -307,7 +307,7 @@ cdef class Batches:
 
     cdef bint batch(self) noexcept nogil:
         cdef size_t rows = min(self.batch_size, self.rows - self.position), done = 0, n
-        cdef double scale = 1.0 / <double>rows, value = 0
+        cdef double scale = 1.0 / <double>rows, value = 0, penalty
         if self.mean_over_columns:
             scale /= <double>self.columns
         if self.rule is not None:
@@ -328,8 +328,9 @@ cdef class Batches:
                     memcpy(self.before_at, self.buffers_at, self.buffer_bytes)
                 self.network.absorb_statistics(&self.work.run)
         if self.rule is not None:
-            value += self.network.penalize(True)
-            if not isfinite(value) or not self.guard.step(rows):
+            penalty = self.network.penalize(True)
+            value += penalty
+            if not isfinite(value) or not self.guard.step(rows, penalty):
                 return self.fail(value)
             self.network.absorb_statistics(&self.work.run)
             self.norm_sum += self.rule.norm

@@ -293,9 +293,21 @@ def test_fashion(capsys):
 
 
 @needs_examples
-def test_fashion_without_the_files(tmp_path, capsys):
+@pytest.mark.fashion
+@pytest.mark.slow
+def test_fashion_recipe(capsys):
+    """Its course is the same with two epochs instead of fifty."""
+    folder = str(cnet.datasets.fashion_mnist._DEBIAN_FOLDER)
+    printed = example("fashion_mnist_recipe.py", capsys, folder, "2")
+    (right,) = re.findall(r"([\d.]+)% of the 10,000 test images after", printed)
+    assert float(right) > 84
+
+
+@needs_examples
+@pytest.mark.parametrize("name", ["fashion_mnist.py", "fashion_mnist_recipe.py"])
+def test_fashion_without_the_files(tmp_path, capsys, name):
     with pytest.raises(SystemExit, match="dataset-fashion-mnist"):
-        example("fashion_mnist.py", capsys, str(tmp_path))
+        example(name, capsys, str(tmp_path))
 
 
 @needs_examples

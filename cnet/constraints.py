@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from cnet.description import Description
-from cnet.errors import check_number, unknown
+from cnet.errors import check_named, check_number
 
 
 class Constraint(Description, ABC):
@@ -79,13 +79,8 @@ def get(constraint: ConstraintLike | None) -> Constraint | None:
     ValueError, TypeError
         For an unknown name, or what is no constraint.
     """
-    if constraint is None or isinstance(constraint, Constraint):
-        return constraint
-    if not isinstance(constraint, str):
-        raise TypeError(
-            f"a constraint is one of {', '.join(_NAMES)} or an object such as "
-            f"cnet.constraints.MaxNorm(3.0), got {constraint!r}"
-        )
-    if constraint not in _NAMES:
-        raise unknown("constraint", constraint, _NAMES)
-    return _NAMES[constraint]
+    example = "cnet.constraints.MaxNorm(3.0)"
+    found: Constraint | None = check_named(
+        "a constraint is", "constraint", constraint, Constraint, _NAMES, example
+    )
+    return found

@@ -87,6 +87,40 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> ValueError:
     return ValueError(f"unknown {kind} {name!r}.{hint} Known: {', '.join(names)}.")
 
 
+def check_named(
+    what: str, kind: str, value: Any, base: type[Any], table: Mapping[str, Any], example: str
+) -> Any:
+    """Return the object that a table has under a name; an object and None stay what they are.
+
+    Parameters
+    ----------
+    what : str
+        What an error begins with, verb included: "a constraint is".
+    kind : str
+        What the names are names of.
+    value : str, instance of `base`, or None
+    table : dict of str to object
+    example : str
+        How an object is made.
+
+    Raises
+    ------
+    TypeError
+        For what is neither.
+    ValueError
+        For an unknown name.
+    """
+    if value is None or isinstance(value, base):
+        return value
+    if not isinstance(value, str):
+        raise TypeError(
+            f"{what} one of {', '.join(table)} or an object such as {example}, got {value!r}"
+        )
+    if value not in table:
+        raise unknown(kind, value, table)
+    return table[value]
+
+
 def check_number(
     name: str,
     value: object,

@@ -16,7 +16,7 @@ import numpy as np
 from cnet._core.sources import PerColumn
 from cnet.arrays import Array, ArrayLike, Floats
 from cnet.description import Description
-from cnet.errors import NonFiniteError, NotBuiltError, ShapeError, check_number, unknown
+from cnet.errors import NonFiniteError, NotBuiltError, ShapeError, check_named, check_number
 from cnet.losses import Loss
 
 # So many numbers are made float64 at a time where all rows are gone through in one pass, ...
@@ -237,10 +237,10 @@ class Robust(Normalizer):
 
 NormalizerLike = str | Normalizer
 
-_NAMES: dict[str, type[Normalizer]] = {
-    "standardize": Standardize,
-    "minmax": MinMax,
-    "robust": Robust,
+_NAMES: dict[str, Normalizer] = {
+    "standardize": Standardize(),
+    "minmax": MinMax(),
+    "robust": Robust(),
 }
 
 
@@ -257,16 +257,10 @@ def get(what: str, normalizer: NormalizerLike | None) -> Normalizer | None:
     ValueError, TypeError
         For an unknown name, or what is no normaliser; `what` is the argument.
     """
-    if normalizer is None or isinstance(normalizer, Normalizer):
-        return normalizer
-    if not isinstance(normalizer, str):
-        raise TypeError(
-            f"{what} must be one of {', '.join(_NAMES)} or an object such as "
-            f"cnet.Standardize(), got {normalizer!r}"
-        )
-    if normalizer not in _NAMES:
-        raise unknown("normaliser", normalizer, _NAMES)
-    return _NAMES[normalizer]()
+    found: Normalizer | None = check_named(
+        f"{what} must be", "normaliser", normalizer, Normalizer, _NAMES, "cnet.Standardize()"
+    )
+    return found
 
 
 # ---- those of a network --------------------------------------------------------------------------

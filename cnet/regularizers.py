@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cnet.description import Description
-from cnet.errors import check_number, unknown
+from cnet.errors import check_named, check_number
 
 
 class Regularizer(Description):
@@ -65,13 +65,8 @@ def get(regularizer: RegularizerLike | None) -> Regularizer | None:
     ValueError, TypeError
         For an unknown name, or what is no penalty.
     """
-    if regularizer is None or isinstance(regularizer, Regularizer):
-        return regularizer
-    if not isinstance(regularizer, str):
-        raise TypeError(
-            f"a regularizer is one of {', '.join(_NAMES)} or an object such as "
-            f"cnet.regularizers.L2(1e-4), got {regularizer!r}"
-        )
-    if regularizer not in _NAMES:
-        raise unknown("regularizer", regularizer, _NAMES)
-    return _NAMES[regularizer]
+    example = "cnet.regularizers.L2(1e-4)"
+    found: Regularizer | None = check_named(
+        "a regularizer is", "regularizer", regularizer, Regularizer, _NAMES, example
+    )
+    return found

@@ -296,6 +296,9 @@ size_t cnet_source_first_nonfinite(const cnet_source *source);
  * outside 0..categories-1; or the number of rows. */
 size_t cnet_source_first_other(const cnet_source *source, size_t column, size_t categories,
                                int others, double *value);
+/* Has the processor fetch rows index[first..first + count) into its cache while it does something
+ * else; reads nothing. */
+void cnet_source_fetch(const cnet_source *source, const int64_t *index, size_t first, size_t count);
 /* out[i] = the number at from + i stride, of a type of sources.h: as it is there, without scale. */
 void cnet_source_widen(int type, size_t n, const char *from, ptrdiff_t stride, double *out);
 

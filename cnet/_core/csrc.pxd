@@ -232,6 +232,7 @@ cdef extern from "cnet.h" nogil:
     void cnet_pool_run(int, size_t, cnet_task, const void *, void *) noexcept nogil
     int cnet_pool_workers() noexcept nogil
     size_t cnet_source_first_nonfinite(const cnet_source *)
+    void cnet_source_fetch(const cnet_source *, const int64_t *, size_t, size_t) noexcept nogil
     size_t cnet_source_first_other(const cnet_source *, size_t, size_t, int, double *)
 
     ctypedef struct cnet_row:

@@ -1,5 +1,7 @@
 """What the other compiled modules share: the kernels in use, and how arrays are checked."""
 
+from libc.stdint cimport int64_t
+
 from cnet._core.csrc cimport (
     cnet_clip, cnet_constraint, cnet_kernels, cnet_place, cnet_source, cnet_task,
 )
@@ -31,6 +33,8 @@ cdef void constrain(const cnet_kernels *kernels, const cnet_constraint *constrai
                     int threads) noexcept nogil
 cdef void pool_run(int threads, size_t parts, cnet_task task, const void *context) noexcept nogil
 cdef size_t first_nonfinite(const cnet_source *source) noexcept nogil
+cdef void fetch(const cnet_source *source, const int64_t *index, size_t first,
+                size_t count) noexcept nogil
 cdef size_t first_other(const cnet_source *source, size_t column, size_t categories, bint others,
                         double *value) noexcept nogil
 # An error that names the array, what its shape is and what it should be.

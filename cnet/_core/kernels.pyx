@@ -20,7 +20,8 @@ from cnet._core.csrc cimport (
     cnet_loss_rows, cnet_math_rows, cnet_metric_rows, cnet_muon_work, cnet_optimizer_rows,
     cnet_place, cnet_pool_run, cnet_pool_workers, cnet_prepare, cnet_random_normal, cnet_random_order,
     cnet_random_truncated, cnet_random_uniform, cnet_row, cnet_source,
-    cnet_source_first_nonfinite, cnet_source_first_other, cnet_source_rows, cnet_task, cnet_update,
+    cnet_source_fetch, cnet_source_first_nonfinite, cnet_source_first_other, cnet_source_rows,
+    cnet_task, cnet_update,
 )
 
 cdef const cnet_kernels *tables[2]
@@ -126,6 +127,11 @@ cdef void pool_run(int threads, size_t parts, cnet_task task, const void *contex
 
 cdef size_t first_nonfinite(const cnet_source *source) noexcept nogil:
     return cnet_source_first_nonfinite(source)
+
+
+cdef void fetch(const cnet_source *source, const int64_t *index, size_t first,
+                size_t count) noexcept nogil:
+    cnet_source_fetch(source, index, first, count)
 
 
 cdef size_t first_other(const cnet_source *source, size_t column, size_t categories, bint others,

@@ -26,3 +26,4 @@ cdef class Rows:
     # piece begins at row run.first_row of the batch that begins at row `first` of the pass.
     cdef void gather(self, size_t first, cnet_run *run, void *input_buffer, void *targets,
                      void *weights) noexcept nogil
+    cdef void fetch(self, size_t first, size_t rows) noexcept nogil

@@ -6,7 +6,7 @@ from libc.stdint cimport int64_t
 
 from cnet._core.augment cimport Augmenter
 from cnet._core.csrc cimport cnet_run
-from cnet._core.kernels cimport expect_shape
+from cnet._core.kernels cimport expect_shape, fetch
 from cnet._core.network cimport Network
 from cnet._core.sources cimport Source, expect_indices, in_place, take_indices
 from cnet._core.workspace cimport address
@@ -95,3 +95,11 @@ cdef class Rows:
             self.kernels.gather(&self.targets.rows, self.order_at, at, n, targets)
         if self.weights is not None:
             self.kernels.gather(&self.weights.rows, self.order_at, at, n, weights)
+        if self.order_at != NULL and self.augmenter is None:
+            self.fetch(at + n, min(n, self.count - at - n))
+
+    cdef void fetch(self, size_t first, size_t rows) noexcept nogil:
+        """Have the processor fetch the next piece while this one is worked on."""
+        fetch(&self.x.rows, self.order_at, first, rows)
+        if self.targets is not None:
+            fetch(&self.targets.rows, self.order_at, first, rows)

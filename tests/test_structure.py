@@ -25,8 +25,8 @@ MODULES = [
     "deviations", "scores", "measures", "metrics", "datasets", "assembly", "summary", "history",
     "state", "progress", "context", "hooks", "diagnosis", "measured", "fingerprints", "resuming",
     "checkpoints", "logs", "callbacks", "compiled", "training", "lbfgs", "shards", "streams",
-    "fitting", "assembled", "weights", "adapted", "byhand", "model", "differences", "range_test",
-    "io", "info", "demo", "__main__",
+    "preparing", "fitting", "assembled", "weights", "adapted", "byhand", "model", "differences",
+    "range_test", "io", "info", "demo", "__main__",
 ]  # fmt: skip
 CORE = [
     "csrc", "kernels", "activations", "sources", "losses", "optimizers", "dense", "noise",

@@ -16,6 +16,7 @@ import platform
 import shutil
 import sys
 import sysconfig
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from Cython.Build import cythonize
@@ -35,30 +36,15 @@ if MACOS:
     # Some Pythons build for two architectures at once; instruction sets have flags for one only.
     os.environ.setdefault("ARCHFLAGS", f"-arch {platform.machine()}")
 
-MODULES = [
-    "kernels",
-    "activations",
-    "dense",
-    "noise",
-    "losses",
-    "optimizers",
-    "sources",
-    "routes",
-    "operations",
-    "workspace",
-    "augment",
-    "foreign",
-    "inference",
-    "arena",
-    "network",
-    "statistics",
-    "rules",
-    "guard",
-    "rows",
-    "training",
-]
+# One library has all compiled modules, each with an init function of its own, which PEP 489 allows
+# for (cnet/_core/__init__.py finds them there): that makes a third less than a file for each.
+LIBRARY = "cnet._core.kernels"
+SOURCES = sorted(glob.glob("cnet/_core/*.pyx"))
 # What Cython's modules have in common (memoryviews above all) is compiled once, into this one.
 SHARED_MODULE = "cnet._core._cyutility"
+# What a one-row prediction passes through: for size, as the other modules are, it would take 5 %
+# longer.
+HOT = {"sources", "workspace", "inference", "network"}
 
 # csrc/isa_NAME.c has flags of its own, and the same template behind it.
 INSTRUCTION_SETS: dict[str, dict[str, list[str]]] = {
@@ -69,17 +55,19 @@ INSTRUCTION_SETS: dict[str, dict[str, list[str]]] = {
     },
     "aarch64": {"baseline": [], "neon": []},
 }
+# No tables for a debugger to unwind by.
+NO_TABLES = ["-fno-asynchronous-unwind-tables"] if sys.platform == "linux" else []
 # Vectorisation wants the last two: without them GCC keeps loops scalar for the sake of errno and of
 # floating-point exceptions, which nobody reads here. Never -ffast-math: it breaks NaN and, at link
 # time, switches denormals off for the whole process.
 KERNEL_FLAGS = ["-O2", "-g0", "-fno-math-errno", "-fno-trapping-math"]
 if sys.platform == "linux":
     # GCC vectorises whole-heartedly with -O3 only, which makes half as much code again at the same
-    # speed: these two ask for that part alone. No vector loops for the last few elements, and no
-    # tables for a debugger, for the same reason.
+    # speed: these two ask for that part alone. No vector loops for the last few elements, for the
+    # same reason.
     KERNEL_FLAGS += ["-ftree-vectorize", "-fvect-cost-model=dynamic"]
     KERNEL_FLAGS += ["-fno-ipa-cp-clone", "--param=vect-epilogues-nomask=0"]
-    KERNEL_FLAGS += ["-fno-asynchronous-unwind-tables"]
+    KERNEL_FLAGS += NO_TABLES
 CHECKED_FLAGS = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-wrapv"]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
@@ -120,8 +108,11 @@ class BuildExt(build_ext):
     def build_extensions(self) -> None:
         if self.compiler.compiler_type == "msvc":
             self.use_clang()
-        kernels = next(e for e in self.extensions if e.name == "cnet._core.kernels")
-        kernels.extra_objects = self.compile_kernels()
+        (library,) = self.extensions
+        library.extra_objects = self.compile_all(kernel_files()) + self.compile_all(
+            {file: glue_flags(file) for file in library.sources}, library.define_macros
+        )
+        library.sources = []
         super().build_extensions()
 
     def use_clang(self) -> None:
@@ -135,20 +126,20 @@ class BuildExt(build_ext):
         self.compiler.initialize()
         self.compiler.cc = clang
 
-    def compile_kernels(self) -> list[str]:
-        sets = INSTRUCTION_SETS.get(architecture(), {"baseline": []})
-        plain = set(glob.glob("csrc/*.c")) - set(glob.glob("csrc/isa_*.c"))
-        files = {f"csrc/isa_{name}.c": flags for name, flags in sets.items()}
-        files |= {file: [] for file in sorted(plain)}
+    def compile_all(
+        self, files: dict[str, list[str]], macros: Sequence[tuple[str, str | None]] = ()
+    ) -> list[str]:
+        """Compile each file with its own flags; what is there already and newer stays."""
 
         def compile_one(file: str) -> str:
             (target,) = self.compiler.object_filenames([file], output_dir=self.build_temp)
-            if self.force or newer_group(["setup.py", *glob.glob("csrc/*")], target):
+            if self.force or newer_group(["setup.py", file, *glob.glob("csrc/*")], target):
                 self.compiler.compile(
                     [file],
                     output_dir=self.build_temp,
                     include_dirs=["csrc"],
-                    extra_postargs=[*compiler_flags(KERNEL_FLAGS), *files[file]],
+                    macros=list(macros),
+                    extra_postargs=files[file],
                 )
             return str(target)
 
@@ -165,35 +156,27 @@ class BdistWheel(bdist_wheel):
         super().finalize_options()
 
 
-def extensions() -> list[Extension]:
-    """Every compiled module; only the kernels' also links the objects of csrc/."""
-    macros: list[tuple[str, str | None]] = []
-    if STABLE_ABI:
-        macros.append(("Py_LIMITED_API", "0x030B0000"))
-    if KIND == "coverage":
-        macros.append(("CYTHON_TRACE_NOGIL", "1"))
-    sources = {f"cnet._core.{name}": f"cnet/_core/{name}.pyx" for name in MODULES}
+def kernel_files() -> dict[str, list[str]]:
+    """The C half, with the flags of each file."""
+    sets = INSTRUCTION_SETS.get(architecture(), {"baseline": []})
+    plain = set(glob.glob("csrc/*.c")) - set(glob.glob("csrc/isa_*.c"))
+    files = {f"csrc/isa_{name}.c": flags for name, flags in sets.items()}
+    files |= {file: [] for file in sorted(plain)}
+    return {file: [*compiler_flags(KERNEL_FLAGS), *flags] for file, flags in files.items()}
+
+
+def glue_flags(file: str) -> list[str]:
+    """Flags for a module that Cython has translated."""
+    hot = os.path.splitext(os.path.basename(file))[0] in HOT
+    return compiler_flags(["-O2" if hot else "-Os", "-g0", *NO_TABLES])
+
+
+def library() -> Extension:
+    """The compiled half of the package, translated to C and about to be compiled by BuildExt."""
+    sources = {"cnet._core." + os.path.basename(file)[: -len(".pyx")]: file for file in SOURCES}
     sources[SHARED_MODULE] = SHARED_MODULE.replace(".", "/") + ".c"
-    return [
-        Extension(
-            name,
-            [source],
-            # The lists of rows size the structures that all modules share.
-            depends=glob.glob("csrc/*" if name.endswith(".kernels") else "csrc/*.h"),
-            include_dirs=["csrc"],
-            define_macros=macros,
-            libraries=[] if WINDOWS else ["m"],
-            extra_compile_args=compiler_flags(["-O2", "-g0"]),
-            extra_link_args=linker_flags(),
-            py_limited_api=STABLE_ABI,
-        )
-        for name, source in sources.items()
-    ]
-
-
-setup(
-    ext_modules=cythonize(
-        extensions(),
+    modules = cythonize(
+        [Extension(name, [file]) for name, file in sources.items()],
         # The coverage plugin looks for the C files beside the modules.
         build_dir=None if KIND == "coverage" else f"build/{KIND}/cython",
         shared_utility_qualified_name=SHARED_MODULE,
@@ -202,10 +185,29 @@ setup(
             "boundscheck": CHECKED,
             "wraparound": False,
             "cdivision": True,
+            "auto_pickle": False,
             "initializedcheck": CHECKED,
             "linetrace": KIND == "coverage",
         },
-    ),
+    )
+    macros: list[tuple[str, str | None]] = []
+    if STABLE_ABI:
+        macros.append(("Py_LIMITED_API", "0x030B0000"))
+    if KIND == "coverage":
+        macros.append(("CYTHON_TRACE_NOGIL", "1"))
+    return Extension(
+        LIBRARY,
+        [file for module in modules for file in module.sources],
+        depends=["setup.py", *SOURCES, *glob.glob("cnet/_core/*.pxd"), *glob.glob("csrc/*")],
+        define_macros=macros,
+        libraries=[] if WINDOWS else ["m"],
+        extra_link_args=linker_flags(),
+        py_limited_api=STABLE_ABI,
+    )
+
+
+setup(
+    ext_modules=[library()],
     options={"build": {"build_base": f"build/{KIND}"}},
     cmdclass={"build_ext": BuildExt, "bdist_wheel": BdistWheel},
 )

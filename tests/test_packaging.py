@@ -13,7 +13,7 @@ import cnet._core
 
 CORE = Path(cnet._core.__file__).parent
 STUBS = sorted(CORE.glob("*.pyi"))
-COMPILED = {path.name.split(".")[0] for path in CORE.iterdir() if path.suffix in {".so", ".pyd"}}
+COMPILED = set(cnet._core.MODULES)
 
 
 def public_names(module) -> set[str]:
@@ -53,6 +53,16 @@ def actual(function) -> list[tuple[str, object]]:
 
 def test_every_compiled_module_has_a_stub():
     assert {path.stem for path in STUBS} == COMPILED - {"_cyutility"}
+
+
+def test_one_library_has_all_compiled_modules():
+    (library,) = (path for path in CORE.iterdir() if path.suffix in {".so", ".pyd"})
+    for name in COMPILED:
+        module = importlib.import_module(f"cnet._core.{name}")
+        assert Path(module.__file__).samefile(library), name
+        assert module.__spec__.name == module.__name__ == f"cnet._core.{name}"
+    with pytest.raises(ModuleNotFoundError, match=r"No module named 'cnet\._core\.other'"):
+        importlib.import_module("cnet._core.other")
 
 
 @pytest.mark.parametrize("stub", STUBS, ids=lambda path: path.stem)

@@ -78,7 +78,11 @@ def parsed(path: pathlib.Path) -> ast.Module:
 def test_every_module_has_its_place():
     modules = {path.stem for path in (ROOT / "cnet").glob("*.py")} - {"__init__"}
     assert modules | {"datasets"} == set(MODULES)
-    assert {path.stem for path in (ROOT / "cnet/_core").glob("*.p[yx][xd]")} == set(CORE)
+    core = ROOT / "cnet/_core"
+    assert {path.stem for path in core.glob("*.p[yx][xd]")} == set(CORE)
+    from cnet._core import MODULES as compiled
+
+    assert {path.stem for path in core.glob("*.pyx")} | {"_cyutility"} == set(compiled)
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -1,11 +1,12 @@
 """Checks what is in wheels: ``python wheels/contents.py dist/*.whl``.
 
-A wheel has every compiled module with its stub, and no source of them; one for CPython with a
-stable ABI is tagged so. Prints where the bytes are.
+A wheel has one library of compiled modules, a stub for each of them, and no source; one for CPython
+with a stable ABI is tagged so. Prints where the bytes are.
 """
 
 from __future__ import annotations
 
+import ast
 import sys
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -22,20 +23,31 @@ NEEDED = [
 ]
 
 
+def modules_of(source: bytes) -> set[str]:
+    """Return what the package of compiled modules says that it has."""
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "MODULES":
+            return set(ast.literal_eval(node.value))
+    return set()
+
+
 def faults(wheel: Path) -> list[str]:
     """Say what is wrong with a wheel."""
     found: list[str] = []
     with zipfile.ZipFile(wheel) as archive:
         files = {PurePosixPath(i.filename): i for i in archive.infolist() if not i.is_dir()}
+        modules = modules_of(archive.read("cnet/_core/__init__.py")) - {SHARED}
     for path in files:
         if path.suffix in SOURCES:
             found.append(f"{path} is a source")
         if not path.parts[0].startswith("cnet"):
             found.append(f"{path} lies outside the package")
     found += [f"{name} is missing" for name in NEEDED if PurePosixPath(name) not in files]
-    modules = {path.name.split(".")[0] for path in files if path.suffix in COMPILED} - {SHARED}
+    libraries = [path.name for path in files if path.suffix in COMPILED]
+    if [name.split(".")[0] for name in libraries] != ["kernels"]:
+        found.append(f"compiled are {libraries}, not kernels alone")
     stubs = {path.stem for path in files if path.suffix == ".pyi"}
-    if not modules or modules != stubs:
+    if modules != stubs:
         found.append(f"modules {sorted(modules)}, but stubs {sorted(stubs)}")
     python, abi = wheel.stem.split("-")[2:4]
     if not abi.endswith("t") and (python, abi) != ("cp311", "abi3"):

@@ -13,3 +13,39 @@ optimizers every update rule
 network    a whole network: one program that runs forward, backward and update
 ========== ==============================================================================
 """
+
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder
+from importlib.util import spec_from_file_location
+from types import ModuleType
+
+MODULES = (
+    "activations", "arena", "augment", "dense", "foreign", "guard", "inference", "kernels",
+    "losses", "network", "noise", "operations", "optimizers", "routes", "rows", "rules", "sources",
+    "statistics", "training", "workspace", "_cyutility",
+)  # fmt: skip
+
+
+class _Library:
+    """Finds the compiled modules: all of them are in the file of `kernels`.
+
+    A file may have several modules, but Python looks for no other than the one that it is named
+    after (PEP 489).
+    """
+
+    @staticmethod
+    def find_spec(
+        name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        package, _, module = name.rpartition(".")
+        if package != __name__ or module not in MODULES:
+            return None
+        kernels = PathFinder.find_spec(f"{package}.kernels", path)
+        if kernels is None or kernels.origin is None:
+            return None
+        loader = ExtensionFileLoader(name, kernels.origin)
+        return spec_from_file_location(name, kernels.origin, loader=loader)
+
+
+sys.meta_path.append(_Library)

@@ -1,7 +1,9 @@
 """Augmentation: rows of every training batch changed at random, while they are gathered.
 
-`net.fit(x, y, augment=[...])` takes a list and does it in its order, in training batches only. What
-happens to a row is a function of the network's seed, the number of the optimizer's step, the
+`net.fit(x, y, augment=[...])` takes a list and does it in its order, in training batches only. All
+have a `probability`, the share of the rows that they happen to.
+
+What happens to a row is a function of the network's seed, the number of the optimizer's step, the
 augmentation's place in the list and the row's place in its batch, computed from a counter (Philox
 4x32-10, `csrc/augment.h`). There is no state: neither threads nor an interruption nor pieces of a
 batch make a difference. The data set is neither copied nor written to.

@@ -16,17 +16,17 @@ Shape = tuple[int, ...]
 
 
 class Augmentation(Description, kw_only=True):
-    """What every augmentation has.
+    """What every augmentation has, besides its own settings.
 
     Parameters
     ----------
     probability : float
-        Share of the rows that it happens to, decided for each on its own.
+        Share of the rows that it happens to, decided for each on its own; by name only.
 
     Raises
     ------
     TypeError, ValueError
-        For a setting out of range.
+        For a setting, this one or its own, that is no such number or out of range.
     """
 
     kind: ClassVar[str] = ""
@@ -50,6 +50,20 @@ class Augmentation(Description, kw_only=True):
         return ()
 
 
+class _OneNumber(Augmentation):
+    """An augmentation with one setting of its own, a number within `bounds`."""
+
+    bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        name = self.fields[-1]
+        self._set(name, check_number(name, getattr(self, name), *self.bounds))
+
+    def settings(self, image: Shape) -> tuple[float, ...]:
+        return (getattr(self, self.fields[-1]),)
+
+
 # ---- values -------------------------------------------------------------------------------------
 
 
@@ -64,12 +78,6 @@ class RandomErasing(Augmentation):
         Height by width, uniform in its logarithm.
     fill : float
         The value.
-    probability : float
-        Share of the rows that it happens to.
-
-    Raises
-    ------
-    TypeError, ValueError
 
     Notes
     -----
@@ -104,85 +112,46 @@ def _check_range(name: str, value: Any, high: float) -> tuple[float, float]:
     return first, last
 
 
-class Brightness(Augmentation):
+class Brightness(_OneNumber):
     """Adds one number to all values of a row, uniform in [-delta, delta].
 
     Parameters
     ----------
     delta : float
         At least 0. Nothing is clipped.
-    probability : float
-        Share of the rows that it happens to.
-
-    Raises
-    ------
-    TypeError, ValueError
     """
 
     kind = "brightness"
     delta: float
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._set("delta", check_number("delta", self.delta, 0))
 
-    def settings(self, image: Shape) -> tuple[float, ...]:
-        return (self.delta,)
-
-
-class Contrast(Augmentation):
+class Contrast(_OneNumber):
     """Multiplies the distance of a row's values from their mean by one factor.
 
     Parameters
     ----------
     delta : float
         The factor is uniform in [1 - delta, 1 + delta]; at least 0. Nothing is clipped.
-    probability : float
-        Share of the rows that it happens to.
-
-    Raises
-    ------
-    TypeError, ValueError
     """
 
     kind = "contrast"
     delta: float
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._set("delta", check_number("delta", self.delta, 0))
 
-    def settings(self, image: Shape) -> tuple[float, ...]:
-        return (self.delta,)
-
-
-class Noise(Augmentation):
+class Noise(_OneNumber):
     """Adds a normal number of mean 0 to every value.
 
     Parameters
     ----------
     deviation : float
         Standard deviation, at least 0.
-    probability : float
-        Share of the rows that it happens to.
-
-    Raises
-    ------
-    TypeError, ValueError
     """
 
     kind = "noise"
     deviation: float
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._set("deviation", check_number("deviation", self.deviation, 0))
 
-    def settings(self, image: Shape) -> tuple[float, ...]:
-        return (self.deviation,)
-
-
-class SwapFeatures(Augmentation):
+class SwapFeatures(_OneNumber):
     """Replaces values by those that other rows of the batch have in the same column.
 
     The row is drawn for each value on its own, so that every column keeps its distribution ("swap
@@ -193,29 +162,17 @@ class SwapFeatures(Augmentation):
     ----------
     rate : float
         Share of the values that are replaced, decided for each on its own.
-    probability : float
-        Share of the rows that it happens to.
-
-    Raises
-    ------
-    TypeError, ValueError
     """
 
     kind = "swap"
+    bounds = 0.0, 1.0
     rate: float
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._set("rate", check_number("rate", self.rate, 0, 1))
-
-    def settings(self, image: Shape) -> tuple[float, ...]:
-        return (self.rate,)
 
 
 # ---- two rows mixed ------------------------------------------------------------------------------
 
 
-class Mixup(Augmentation):
+class Mixup(_OneNumber):
     """Mixes a row with another of its batch: share x + (1 - share) x', and the targets likewise.
 
     The share has a beta distribution, (alpha, alpha), drawn for every row. The other row is what
@@ -226,13 +183,7 @@ class Mixup(Augmentation):
     Parameters
     ----------
     alpha : float
-        Above 0: small ones leave most rows nearly as they are, 1 is uniform.
-    probability : float
-        Share of the rows that it happens to.
-
-    Raises
-    ------
-    TypeError, ValueError
+        From 0.001 to a million: small ones leave most rows nearly as they are, 1 is uniform.
 
     Notes
     -----
@@ -240,17 +191,11 @@ class Mixup(Augmentation):
     """
 
     kind = "mixup"
+    bounds = 1e-3, 1e6
     alpha: float = 0.2
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._set("alpha", check_number("alpha", self.alpha, 1e-3, 1e6))
 
-    def settings(self, image: Shape) -> tuple[float, ...]:
-        return (self.alpha,)
-
-
-class CutMix(Augmentation):
+class CutMix(_OneNumber):
     """Replaces a rectangle of an image by that of another one, and mixes the targets by area.
 
     Before it is cut at the border, the rectangle has the share 1 - lambda of the image's area, with
@@ -259,13 +204,7 @@ class CutMix(Augmentation):
     Parameters
     ----------
     alpha : float
-        Above 0.
-    probability : float
-        Share of the rows that it happens to.
-
-    Raises
-    ------
-    TypeError, ValueError
+        From 0.001 to a million.
 
     Notes
     -----
@@ -274,11 +213,5 @@ class CutMix(Augmentation):
     """
 
     kind = "cutmix"
+    bounds = 1e-3, 1e6
     alpha: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._set("alpha", check_number("alpha", self.alpha, 1e-3, 1e6))
-
-    def settings(self, image: Shape) -> tuple[float, ...]:
-        return (self.alpha,)

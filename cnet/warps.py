@@ -46,13 +46,6 @@ class RandomAffine(_Filled):
     fill : float, "edge" or "reflect"
         What is beyond the border: a value, the nearest pixel, or the image mirrored at the middles
         of its outer pixels.
-    probability : float
-        Share of the rows that it happens to.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For a setting out of range.
 
     Notes
     -----
@@ -112,10 +105,6 @@ class RandomFlip(Augmentation):
         Exchange left and right; top and bottom.
     probability : float
         Of each of them.
-
-    Raises
-    ------
-    TypeError, ValueError
     """
 
     kind = "flip"
@@ -143,12 +132,6 @@ class RandomCrop(_Filled):
         Pixels; shifts are uniform in -padding, ..., padding, for rows and columns each.
     fill : float, "edge" or "reflect"
         What images are padded with, as for `RandomAffine`.
-    probability : float
-        Share of the rows that it happens to.
-
-    Raises
-    ------
-    TypeError, ValueError
     """
 
     kind = "crop"
@@ -180,12 +163,6 @@ class Elastic(_Filled):
         Standard deviation of the Gaussian, in pixels. It is cut off at 4 sigma.
     fill : float, "edge" or "reflect"
         As for `RandomAffine`.
-    probability : float
-        Share of the rows that it happens to.
-
-    Raises
-    ------
-    TypeError, ValueError
 
     Notes
     -----

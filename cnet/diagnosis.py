@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -59,27 +60,25 @@ def diagnose_parameters(
 def _diagnose_batch(
     net: Sequential, work: Batches, where: str, place: dict[str, Any]
 ) -> CnetError:
-    found = _first_nonfinite(net, work)
-    if found is None:
+    slot, rows = _first_nonfinite(net, work, range(len(net.built.core.widths)))
+    if rows is None:
         return NonFiniteError(
             f"{where}: the loss is {work.last_loss}, though all outputs are finite: loss "
             f"{net.compiled.loss.name!r} overflows. {_loss_cause(net, work)} {_UNCHANGED}",
             quantity="loss",
             **place,
         )
-    slot, rows = found
-    first, named = _rows(work, rows)
-    place["rows"] = tuple(_rows_of_x(work, rows).tolist())
+    first, named = _blame(work, rows, place)
     if slot == 0:
         return NonFiniteError(
-            f"{where}: x is finite, but not in {net.dtype}, first at {first}; "
+            f"{where}: x is finite, but not in {net.dtype}{first}; "
             f"scale its columns to about -1..1.{named} {_UNCHANGED}",
             quantity="input",
             **place,
         )
     layer = net.built.layer_of_slot(slot)
     return NonFiniteError(
-        f"{where}: the output of {layer} is not finite, first at {first}. The likely cause is "
+        f"{where}: the output of {layer} is not finite{first}. The likely cause is "
         f"{_sizes(net, work, rows)}, or {_rate(net)}.{named} {_UNCHANGED}",
         quantity="output",
         layer=layer.partition(" ")[0],
@@ -90,48 +89,57 @@ def _diagnose_batch(
 def _diagnose_gradient(
     net: Sequential, work: Batches, where: str, place: dict[str, Any]
 ) -> CnetError:
-    name = next(n for n, g in net.gradients.items() if not np.isfinite(g).all())
-    found = _first_nonfinite(net, work, slopes=True)
-    words = ""
-    if found is not None:
-        first, named = _rows(work, found[1])
-        place["rows"] = tuple(_rows_of_x(work, found[1]).tolist())
-        words = f", first at {first}.{named}" if named else f", first at {first}"
-    rows = None if found is None else found[1]
+    program = net.built.program
+    # Of those that are trained: the others' gradients are computed, and nobody uses them.
+    trained = (p for p, still in zip(program.parameters, net.rule.frozen, strict=True) if not still)
+    culprit = next(p for p in trained if not np.isfinite(net.gradients[p.name]).all())
+    # Back from the outputs to its layer, and no further.
+    begin = next((op["y"] for op in program.operations if op["layer"] == culprit.layer), 1)
+    _, rows = _first_nonfinite(
+        net, work, range(len(program.widths) - 1, begin - 1, -1), slopes=True
+    )
+    first, named = ("", "") if rows is None else _blame(work, rows, place)
     return NonFiniteError(
-        f"{where}: the loss is {work.last_loss:g}, but the gradient of {name} is not finite"
-        f"{words}. The likely cause is {_sizes(net, work, rows)}, or {_rate(net)}. {_UNCHANGED}",
+        f"{where}: the loss is {work.last_loss:g}, but the gradient of {culprit.name} is not finite"
+        f"{first}. The likely cause is {_sizes(net, work, rows)}, or {_rate(net)}.{named} "
+        f"{_UNCHANGED}",
         quantity="gradient",
-        layer=name.rpartition(".")[0],
+        layer=culprit.layer,
         **place,
     )
 
 
 def _first_nonfinite(
-    net: Sequential, work: Batches, *, slopes: bool = False
-) -> tuple[int, Integers] | None:
-    """Return the first slot on the way that is not finite, and which rows of the batch it is in."""
-    core = net.built.core
-    slots = range(len(core.widths))
-    for slot in reversed(slots[1:]) if slopes else slots:
-        if slot in core.single_slots:
+    net: Sequential, work: Batches, slots: Iterable[int], *, slopes: bool = False
+) -> tuple[int, Integers | None]:
+    """Return the first of some slots that is not finite, and which rows of the batch it is in.
+
+    (0, None) if all are finite. With `slopes` it is their gradients that are looked at.
+    """
+    for slot in slots:
+        if slot in net.built.core.single_slots:
             continue  # statistics of columns, which are not finite where a row's value is not
         bad = ~np.isfinite(work.work.copy(slot, net.dtype, slopes)).all(axis=1)
         if bad.any():
             return slot, np.flatnonzero(bad) + work.work.first_row
-    return None
+    return 0, None
 
 
-def _rows_of_x(work: Batches, rows: Integers) -> Integers:
-    """Return where rows of the running batch are in the data."""
-    places: Integers = rows + work.position
-    return places if work.order is None else work.order[places]
+def _blame(work: Batches, rows: Integers, place: dict[str, Any]) -> tuple[str, str]:
+    """Note in an error's place which rows of x those of the batch are.
 
-
-def _rows(work: Batches, rows: Integers) -> tuple[str, str]:
-    """Return the first of the rows in words, and those of x if there are more."""
-    places = _rows_of_x(work, rows)
-    first = f"row {rows[0]} of the batch (row {places[0]} of x)"
+    Returns
+    -------
+    str
+        ", first at row ..."
+    str
+        A sentence with the rows of x, if there are several.
+    """
+    places = rows + work.position
+    if work.order is not None:
+        places = work.order[places]
+    place["rows"] = tuple(places.tolist())
+    first = f", first at row {rows[0]} of the batch (row {places[0]} of x)"
     if len(rows) == 1:
         return first, ""
     some = ", ".join(map(str, places[:_NAMED].tolist()))

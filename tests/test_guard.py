@@ -65,7 +65,7 @@ def test_many_rows_are_named_up_to_five():
     x[7:15] = 3e38
     error = refusal(net, x, rows(40, 1), batch_size=None)
     assert error.rows == tuple(range(7, 15))
-    assert "Rows of x: 7, 8, 9, 10, 11 and 3 more." in str(error)
+    assert "Rows of x: 7, 8, 9, 10, 11 and 3 more. The batch changed nothing" in str(error)
 
 
 @WAYS
@@ -129,6 +129,21 @@ def test_frozen_layers_do_not_count():
     net.unfreeze()
     with refused(cnet.NonFiniteError, "gradient of dense_1.weight"):
         net.fit(np.full((8, 4), 1e30), np.zeros((8, 1)), **FIT)
+
+
+def test_the_layer_that_is_named_is_one_that_is_trained():
+    """Gradients of both overflow: the second's in its sum, the first's because its slopes do."""
+    net = cnet.Sequential([cnet.Dense(2), cnet.Dense(1)], seed=3, dtype="float32").build(2)
+    net.compile("sgd", "mae").set_weights([[[1, 0], [0, 0]], [0, 0], [[0], [1e38]], [0]])
+    data = {"x": np.full((4, 2), 1e30), "y": np.ones((4, 1)), "sample_weight": np.full(4, 1e10)}
+    both = refusal(net, **data)
+    assert (both.layer, both.rows) == ("dense_1", (0, 1, 2, 3))
+    net.freeze("dense_1")
+    error = refusal(net, **data)
+    assert (error.quantity, error.layer, error.rows) == ("gradient", "dense_2", ())
+    assert "the gradient of dense_2.weight is not finite. The likely cause" in str(error)
+    net.freeze()
+    net.fit(**data, **FIT)
 
 
 @pytest.mark.parametrize("threads", [1, 3])

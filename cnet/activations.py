@@ -11,7 +11,7 @@ from cnet._core import activations as _activations
 from cnet._core.kernels import ACTIVATIONS
 from cnet.arrays import Array, ArrayLike
 from cnet.description import Description
-from cnet.errors import check_number, unknown
+from cnet.errors import check_choice, check_number
 
 RELU_FAMILY = frozenset({"relu", "leaky_relu", "relu6", "elu", "gelu", "gelu_tanh", "silu", "mish"})
 
@@ -42,8 +42,7 @@ class ActivationFunction(Description):
     alpha: float | None = None
 
     def __post_init__(self) -> None:
-        if self.name not in ACTIVATIONS:
-            raise unknown("activation", self.name, ACTIVATIONS)
+        check_choice("activation", self.name, ACTIVATIONS)
         default = ACTIVATIONS[self.name][1]
         if self.alpha is None:
             self._set("alpha", default)

@@ -22,6 +22,7 @@ from cnet.errors import (
     NotBuiltError,
     ShapeError,
     check_number,
+    check_scale,
     check_sequence,
 )
 from cnet.groups import Grouped, GroupsLike
@@ -53,12 +54,12 @@ class Assembled(Grouped):
         "_layers",
         "_normalization",
         "_rates",
+        "_scale",
         "_seed",
         "_step",
         "_training",
         "history",
         "passes",
-        "scale",
     )
 
     def __init__(
@@ -75,17 +76,12 @@ class Assembled(Grouped):
         self._layers = check_network(layers)
         self._dtype = check_dtype(dtype)
         self._seed = check_seed(seed)
-        self._kernel_regularizer = regularizers.get(kernel_regularizer)
-        self.scale = 1.0 if scale is None else check_number("scale", scale)
+        self._kernel_regularizer = regularizers.get(kernel_regularizer, "kernel_regularizer")
         self._normalization = Normalization(
             normalizers.get("normalize_inputs", normalize_inputs),
             normalizers.get("normalize_targets", normalize_targets),
         )
-        if normalize_inputs is not None and self.scale != 1:
-            raise ValueError(
-                f"scale={scale} and normalize_inputs both say what inputs are scaled by; leave "
-                "scale out"
-            )
+        self.scale = scale
         self.history = History()
         self.passes = 0
         self._names = layer_names(self._layers)
@@ -235,6 +231,28 @@ class Assembled(Grouped):
     def dtype(self) -> str:
         """Name of the dtype of parameters, activations and results."""
         return self._dtype
+
+    @property
+    def scale(self) -> float:
+        """What inputs are multiplied by as they are read; 1 unless it is given.
+
+        Raises
+        ------
+        TypeError, ValueError
+            When it is written: for 0, what is no finite number, and where the network normalises
+            its inputs.
+        """
+        return self._scale
+
+    @scale.setter
+    def scale(self, value: float | None) -> None:
+        scale = check_scale(value)
+        if scale != 1 and self._normalization.of_inputs is not None:
+            raise ValueError(
+                f"scale={value} and normalize_inputs both say what inputs are scaled by; leave "
+                "scale out"
+            )
+        self._scale = scale
 
     @property
     def seed(self) -> int:

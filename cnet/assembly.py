@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from cnet import metrics
 from cnet._core.network import Network
 from cnet.arrays import Array
 from cnet.data import as_array
-from cnet.errors import ShapeError, check_integer, check_sequence, unknown
+from cnet.errors import NonFiniteError, ShapeError, check_integer, check_sequence, unknown
 from cnet.layers import Layer, chain
 from cnet.losses import Loss
 from cnet.normalizers import Normalization
@@ -21,6 +23,21 @@ from cnet.program import Parameter, Program
 from cnet.regularizers import Regularizer
 
 DTYPES = ("float32", "float64")
+# Whether networks draw first values when they are built.
+_drawing = ContextVar("drawing", default=True)
+
+
+@contextmanager
+def undrawn() -> Iterator[None]:
+    """Have networks that are built meanwhile draw no first values, since they get others anyway.
+
+    A context, as a network may be built by its constructor already.
+    """
+    token = _drawing.set(False)
+    try:
+        yield
+    finally:
+        _drawing.reset(token)
 
 
 class Built:
@@ -50,7 +67,10 @@ class Built:
     ) -> None:
         self.shape = row_shape(inputs)
         self.program = program = plan(layers, names, self.shape, kernel_regularizer)
-        values = {p.name: _first_values(p, seed, i) for i, p in enumerate(program.parameters)}
+        values = {}
+        if _drawing.get():
+            values = {p.name: _first_values(p, seed, i) for i, p in enumerate(program.parameters)}
+            values |= {b.name: _first_values(b, seed, 0) for b in program.buffers}
         penalties = [
             (p.offset, p.size, *p.regularizer.factors)
             for p in program.parameters
@@ -73,7 +93,6 @@ class Built:
         self.buffers = {
             b.name: flat[b.offset : b.offset + b.size].reshape(b.shape) for b in program.buffers
         }
-        values |= {b.name: _first_values(b, seed, 0) for b in program.buffers}
         self.set_arrays(values)
 
     def views(self, flat: Array) -> dict[str, Array]:
@@ -117,8 +136,10 @@ class Built:
         ------
         ShapeError
             For another shape.
-        ValueError
-            For an unknown name.
+        NonFiniteError
+            For NaN and infinity, in the network's dtype.
+        TypeError, ValueError
+            For what is no array of numbers, and an unknown name.
         """
         arrays = {name: as_array(value, name) for name, value in values.items()}
         places = self.parameters | self.buffers
@@ -129,6 +150,15 @@ class Built:
             if array.shape != expected:
                 raise ShapeError(
                     f"{name} has shape {expected}, got an array of shape {array.shape}"
+                )
+            with np.errstate(over="ignore"):
+                arrays[name] = array.astype(places[name].dtype, copy=False)
+            bad = np.argwhere(~np.isfinite(arrays[name]))
+            if len(bad):
+                where = ", ".join(map(str, bad[0]))
+                raise NonFiniteError(
+                    f"{name} must be finite in {places[name].dtype}, got "
+                    f"{array[tuple(bad[0])]} at [{where}]; nothing was set"
                 )
         for name, array in arrays.items():
             places[name][...] = array

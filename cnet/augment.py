@@ -35,7 +35,7 @@ from cnet.augmentation import (
     SwapFeatures,
 )
 from cnet.data import as_array, as_rows, check_finite
-from cnet.errors import ShapeError, check_integer, check_number, check_sequence
+from cnet.errors import ShapeError, check_integer, check_scale, check_sequence
 from cnet.warps import FILLS, Elastic, RandomAffine, RandomCrop, RandomFlip
 
 __all__ = [
@@ -169,7 +169,7 @@ def preview(
     checked = check(augment, array.shape[1:], "x")
     if dtype not in ("float32", "float64"):
         raise ValueError(f"dtype must be 'float32' or 'float64', got {dtype!r}")
-    source = Source(rows, 1.0 if scale is None else check_number("scale", scale))
+    source = Source(rows, check_scale(scale))
     seed, step = check_integer("seed", seed, 0), check_integer("step", step, 0)
     check_finite(source, "x", "drop or impute these rows")
     targets = None if y is None else as_array(y, "y")

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from typing import Any
 
 from cnet.description import Description
-from cnet.errors import check_flag, check_integer, check_number, unknown
+from cnet.errors import check_choice, check_flag, check_integer, check_number
 from cnet.rates import UNITS
 
 
@@ -23,8 +23,8 @@ class Averaging(Description, ABC):
         for name, low in (("start", 0), ("every", 1), ("k", 1)):
             if name in self.fields:
                 self._set(name, check_integer(name, getattr(self, name), low))
-        if "per" in self.fields and settings.per not in UNITS:
-            raise unknown("per", settings.per, UNITS)
+        if "per" in self.fields:
+            check_choice("per", settings.per, UNITS)
 
     @abstractmethod
     def arguments(self) -> tuple[str, float, int, int, bool]:

@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, Self
 
-from cnet.errors import ShapeError, check_sequence, unknown
+from cnet.errors import ShapeError, check_choice, check_sequence
 from cnet.layers import Layer, chain, check_layers, layer_names
 from cnet.program import Program, Row
 
@@ -108,7 +108,7 @@ class Residual(Block, eq=False):
         self._set("layers", _branch("layers", self.layers))
         if not self.layers:
             raise ValueError("layers of a Residual are empty; y = x + f(x) needs an f")
-        self._set("shortcut", _branch("shortcut", self.shortcut or ()))
+        self._set("shortcut", _branch("shortcut", () if self.shortcut is None else self.shortcut))
         layer_names(self.inner)
 
     @property
@@ -173,8 +173,7 @@ class Parallel(Block, eq=False):
                 f"branches must be at least 2, got {len(branches)}; layers that follow each other "
                 "need no Parallel, and an empty list as the second branch stands for the input"
             )
-        if self.merge not in MERGES:
-            raise unknown("merge", self.merge, MERGES)
+        check_choice("merge", self.merge, MERGES)
         made = [_branch(f"branch {place}", branch) for place, branch in enumerate(branches, 1)]
         self._set("branches", tuple(made))
         layer_names(self.inner)

@@ -64,7 +64,7 @@ class ByHand(Adapted):
         if training:
             built.check_batches(len(rows), max(len(rows), 2))
         with self.rule if training and self.is_compiled else nullcontext():
-            return built.core.forward(Source(rows, self.scale), get_threads(), training, step)
+            return built.core.forward(Source(rows, self._scale), get_threads(), training, step)
 
     def backward(self, dy: Any) -> Array:
         """Backpropagate through the last `forward`.

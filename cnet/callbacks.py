@@ -10,7 +10,7 @@ from typing import Any
 from cnet.arrays import Array
 from cnet.checkpoints import Checkpoint
 from cnet.context import FitContext
-from cnet.errors import check_flag, check_integer, check_number, unknown
+from cnet.errors import check_choice, check_flag, check_integer, check_number
 from cnet.hooks import Callback
 from cnet.logs import CSVLog, TensorBoard
 
@@ -133,10 +133,8 @@ class _Monitoring(Callback, ABC):
 
 
 def _resolve_mode(mode: str, monitor: str) -> str:
-    if mode in ("min", "max"):
+    if check_choice("mode", mode, ("auto", "min", "max")) != "auto":
         return mode
-    if mode != "auto":
-        raise unknown("mode", mode, ("auto", "min", "max"))
     words = set(monitor.split("_"))
     if bool(words & _LARGER) != bool(words & _SMALLER):
         return "max" if words & _LARGER else "min"

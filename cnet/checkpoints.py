@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cnet.context import FitContext
-from cnet.errors import check_flag, check_integer, check_number
+from cnet.errors import check_flag, check_integer, check_number, check_path
 from cnet.files import TEMPORARY, encode, write_atomically
 from cnet.hooks import Callback
 from cnet.resuming import SUFFIX, capture, newest, numbered
@@ -62,11 +62,9 @@ class Checkpoint(Callback):
         on_interrupt: bool = True,
         overwrite: bool = False,
     ) -> None:
-        if not isinstance(folder, (str, os.PathLike)):
-            raise TypeError(f"folder must be the path of a folder, got {folder!r}")
         if every is None and epochs is None and seconds is None:
             epochs = 1
-        self.folder = Path(folder)
+        self.folder = check_path("folder", folder, "a folder")
         self.every = None if every is None else check_integer("every", every, 1)
         self.epochs = None if epochs is None else check_integer("epochs", epochs, 1)
         self.seconds = None if seconds is None else check_number("seconds", seconds, 0, above=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cnet import initializers, regularizers
-from cnet.errors import ShapeError, check_integer, check_sequence, unknown
+from cnet.errors import ShapeError, check_choice, check_integer, check_sequence
 from cnet.initializers import InitializerLike
 from cnet.layers import Layer
 from cnet.program import Parameter, Program, Row
@@ -67,9 +67,10 @@ class Embedding(Layer, eq=False):
                     f"unknown must be a category, 0..{self.categories - 1}, got {self.unknown}"
                 )
         if self.embeddings_initializer is not None:
-            start = initializers.get(self.embeddings_initializer)
+            start = initializers.get(self.embeddings_initializer, "embeddings_initializer")
             self._set("embeddings_initializer", start)
-        self._set("embeddings_regularizer", regularizers.get(self.embeddings_regularizer))
+        penalty = regularizers.get(self.embeddings_regularizer, "embeddings_regularizer")
+        self._set("embeddings_regularizer", penalty)
 
     def table(self, program: Program, name: str) -> Parameter:
         """Add the table to a program."""
@@ -155,8 +156,7 @@ class Columns(Layer, eq=False):
                     raise ValueError(f"{what} there twice; every column needs one of its own")
             checked.append((column, embedding))
         self._set("embeddings", tuple(checked))
-        if self.rest not in RESTS:
-            raise unknown("rest", self.rest, RESTS)
+        check_choice("rest", self.rest, RESTS)
         names = self._names("")
         if len(set(names)) < len(names):
             raise ValueError(f"two embeddings have the same name: {', '.join(names)}")

@@ -71,8 +71,13 @@ def names() -> tuple[str, ...]:
     return tuple(_NAMES)
 
 
-def get(constraint: ConstraintLike | None) -> Constraint | None:
+def get(constraint: ConstraintLike | None, argument: str = "") -> Constraint | None:
     """Return the constraint of a name; None stays None.
+
+    Parameters
+    ----------
+    argument : str
+        What it was given as, for errors.
 
     Raises
     ------
@@ -80,7 +85,8 @@ def get(constraint: ConstraintLike | None) -> Constraint | None:
         For an unknown name, or what is no constraint.
     """
     example = "cnet.constraints.MaxNorm(3.0)"
+    what = f"{argument}: a constraint is" if argument else "a constraint is"
     found: Constraint | None = check_named(
-        "a constraint is", "constraint", constraint, Constraint, _NAMES, example
+        what, "constraint", constraint, Constraint, _NAMES, example
     )
     return found

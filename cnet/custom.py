@@ -190,7 +190,7 @@ class Layer(layers.Layer, eq=False):
                     f"{where} must be a pair such as ((3, 4), 'glorot_uniform'), got {entry!r}"
                 )
             size = _shape(entry[0], where)
-            made[key] = program.parameter(f"{name}.{key}", size, initializers.get(entry[1]))
+            made[key] = program.parameter(f"{name}.{key}", size, initializers.get(entry[1], where))
         call = LayerCall(self, name, shape, outputs)
         y = program.foreign(call, x, math.prod(outputs), made)
         program.rows.append(Row(name, type(self).__name__, outputs, tuple(made.values()), None))

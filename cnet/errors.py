@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import numbers
+import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -121,6 +123,32 @@ def check_named(
     return table[value]
 
 
+def check_choice(kind: str, value: Any, known: Iterable[str]) -> str:
+    """Return one of the names that are known, or raise an error that lists them.
+
+    Raises
+    ------
+    ValueError
+    """
+    known = tuple(known)
+    if isinstance(value, str) and value in known:
+        return value
+    raise unknown(kind, value, known)
+
+
+def check_path(name: str, value: Any, what: str) -> Path:
+    """Return the path of `what`, such as "a folder", or raise an error that names the argument.
+
+    Raises
+    ------
+    TypeError
+        If it is none (bytes are none either).
+    """
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name} must be the path of {what}, got {value!r}")
+    return Path(value)
+
+
 def check_number(
     name: str,
     value: object,
@@ -149,7 +177,10 @@ def check_number(
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # an integer beyond all floats
+        number = math.inf
     good = low < number if above else low <= number
     good = good and (number < high if below else number <= high)
     if not good or not math.isfinite(number):
@@ -160,6 +191,20 @@ def check_number(
             bounds.append(f"{'below' if below else 'at most'} {high:g}")
         expected = " and ".join(["finite", *bounds])
         raise ValueError(f"{name} must be {expected}, got {value!r}")
+    return number
+
+
+def check_scale(scale: object) -> float:
+    """Return what inputs are multiplied by, 1 unless it is given.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is no finite number, and for 0.
+    """
+    number = 1.0 if scale is None else check_number("scale", scale)
+    if number == 0:
+        raise ValueError("scale must not be 0, which every input would become, got scale=0")
     return number
 
 

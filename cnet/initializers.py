@@ -7,6 +7,7 @@ nothing else: not on threads, not on what was drawn before.
 from __future__ import annotations
 
 import math
+import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 from cnet._core.kernels import random_normal, random_uniform
 from cnet.arrays import Array, ArrayLike
 from cnet.description import Description
-from cnet.errors import ShapeError, check_number, unknown
+from cnet.errors import ShapeError, check_choice, check_flag, check_number, unknown
 
 
 class Initializer(Description, ABC):
@@ -109,8 +110,8 @@ class VarianceScaling(Initializer):
 
     def __post_init__(self) -> None:
         check_number("gain", self.gain, 0)
-        if self.fan not in ("in", "average"):
-            raise unknown("fan", self.fan, ("in", "average"))
+        check_choice("fan", self.fan, ("in", "average"))
+        check_flag("normal", self.normal)
 
     def sample(self, shape: tuple[int, ...], seed: int, step: int) -> Array:
         fan = shape[0] if self.fan == "in" else (shape[0] + shape[-1]) / 2
@@ -192,13 +193,20 @@ def names() -> tuple[str, ...]:
     return tuple(_NAMES)
 
 
-def get(initializer: InitializerLike) -> Initializer:
+def get(initializer: InitializerLike, what: str = "an initializer") -> Initializer:
     """Return the initialiser of a name, or wrap a user's array or callable.
+
+    Parameters
+    ----------
+    what : str
+        What it is, for errors.
 
     Raises
     ------
     ValueError
         For an unknown name.
+    TypeError
+        For what is nothing of all that.
     """
     if isinstance(initializer, str):
         if initializer not in _NAMES:
@@ -206,4 +214,22 @@ def get(initializer: InitializerLike) -> Initializer:
         return _NAMES[initializer]
     if isinstance(initializer, Initializer):
         return initializer
+    expected = f"{what} must be a name, an object, an array or a function of the shape"
+    if isinstance(initializer, type):
+        raise TypeError(
+            f"{expected}, got {initializer!r}; that is the class: {initializer.__name__}() makes "
+            "an object"
+        )
+    if isinstance(initializer, numbers.Real):
+        raise TypeError(
+            f"{expected}, got {initializer!r}; cnet.initializers.Constant(0.1) makes every element "
+            "the same number"
+        )
+    if not callable(initializer):
+        try:
+            values = np.asarray(initializer)
+        except ValueError:  # rows of different lengths
+            values = np.asarray(None)
+        if values.ndim == 0 or values.dtype.kind not in "biuf":
+            raise TypeError(f"{expected}, got {initializer!r}")
     return Given(initializer)

@@ -232,12 +232,14 @@ class Dense(Layer, eq=False):
         if self.inputs is not None:
             self._set("inputs", check_integer("inputs", self.inputs, 1))
         if self.kernel_initializer is not None:
-            self._set("kernel_initializer", initializers.get(self.kernel_initializer))
-        self._set("bias_initializer", initializers.get(self.bias_initializer))
+            start = initializers.get(self.kernel_initializer, "kernel_initializer")
+            self._set("kernel_initializer", start)
+        start = initializers.get(self.bias_initializer, "bias_initializer")
+        self._set("bias_initializer", start)
         for name in ("kernel_regularizer", "bias_regularizer"):
-            self._set(name, regularizers.get(getattr(self, name)))
+            self._set(name, regularizers.get(getattr(self, name), name))
         for name in ("kernel_constraint", "bias_constraint"):
-            self._set(name, constraints.get(getattr(self, name)))
+            self._set(name, constraints.get(getattr(self, name), name))
 
     @property
     def inputs_given(self) -> int | None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TextIO
 
 from cnet.context import FitContext
-from cnet.errors import check_flag, check_integer
+from cnet.errors import check_flag, check_integer, check_path
 from cnet.hooks import Callback
 
 
@@ -27,7 +27,7 @@ class CSVLog(Callback):
     """
 
     def __init__(self, path: str | os.PathLike[str], append: bool = False) -> None:
-        self.path = os.fspath(path)
+        self.path = os.fspath(check_path("path", path, "a file"))
         self.append = check_flag("append", append)
         self._file: TextIO | None = None
 
@@ -117,7 +117,7 @@ class TensorBoard(Callback):
     """
 
     def __init__(self, folder: str | os.PathLike[str], every: int | None = None) -> None:
-        self.folder = os.fspath(folder)
+        self.folder = os.fspath(check_path("folder", folder, "a folder"))
         self.every = None if every is None else check_integer("every", every, 1)
         self._writer: Any = None
 

@@ -238,7 +238,9 @@ class CategoricalCrossentropy(_CrossEntropy):
     """`categorical_crossentropy`: mean over B of -sum over K of t log y, one-hot or soft targets.
 
     After a softmax (or log_softmax) the two are merged (`torch.nn.CrossEntropyLoss`).
-    `label_smoothing` moves targets towards 1/K.
+    `label_smoothing` moves targets towards 1/K. Targets of a row need not sum to 1, as in PyTorch
+    and Keras: a row of zeros, such as an encoder makes of an unknown class, adds no loss, but B
+    counts it.
     """
 
     name = "categorical_crossentropy"

@@ -16,7 +16,7 @@ import numpy as np
 from cnet import deviations, scores
 from cnet.arrays import Array
 from cnet.description import Description
-from cnet.errors import check_flag, check_integer, check_number, unknown
+from cnet.errors import check_choice, check_flag, check_integer, check_number
 from cnet.losses import Loss
 
 # What histories call something else.
@@ -136,8 +136,7 @@ class _Averaged(_OfClasses):
                 "average=None gives a figure per class, and a metric is one figure; call "
                 f"cnet.metrics.{self.default_name}(y, net.predict(x), average=None)"
             )
-        if self.average not in scores.AVERAGES:
-            raise unknown("average", self.average, scores.AVERAGES)
+        check_choice("average", self.average, scores.AVERAGES)
         check_number("threshold", self.threshold)
 
     def _expect_outputs(self, loss: Loss, outputs: int, activation: str, alone: bool) -> None:

@@ -281,7 +281,7 @@ class Sequential(ByHand):
             x = as_rows(x, "x", built.shape, self._names[0])
         if out is not None and np.may_share_memory(x, out):
             raise ValueError("out must not overlap x, which is still read while out is written")
-        return built.core.predict(x, out, self.scale, resolve(threads))
+        return built.core.predict(x, out, self._scale, resolve(threads))
 
     def predict_classes(self, x: Any) -> Integers:
         """Return class indices (N,): the largest output, or whether a single one is above 1/2.

@@ -11,7 +11,7 @@ from typing import Any
 
 from cnet import rates
 from cnet.description import Description
-from cnet.errors import check_flag, check_number, unknown
+from cnet.errors import check_choice, check_flag, check_number
 from cnet.rates import RateLike, Schedule
 
 # The settings that cut gradients, and what they cut by.
@@ -61,8 +61,7 @@ class Optimizer(Description, ABC, kw_only=True):
         else:
             check_number("learning_rate", self.learning_rate, 0)
         check_number("weight_decay", self.weight_decay, 0)
-        if self.weight_decay_on not in DECAYING:
-            raise unknown("weight_decay_on", self.weight_decay_on, DECAYING)
+        check_choice("weight_decay_on", self.weight_decay_on, DECAYING)
         clips = [n for n in CLIPS if getattr(self, n) is not None]
         if len(clips) > 1:
             raise ValueError(f"give one of {' and '.join(clips)}: gradients are cut once")

@@ -15,7 +15,7 @@ import numpy as np
 
 from cnet.arrays import ArrayLike, Floats
 from cnet.description import Description
-from cnet.errors import check_integer, check_number, unknown
+from cnet.errors import check_choice, check_integer, check_number
 
 UNITS = ("step", "epoch")
 
@@ -33,8 +33,7 @@ class Schedule(Description, ABC, kw_only=True):
     per: str = "step"
 
     def __post_init__(self) -> None:
-        if self.per not in UNITS:
-            raise unknown("per", self.per, UNITS)
+        check_choice("per", self.per, UNITS)
         for name in ("learning_rate", "initial", "final", "peak", "start", "factor", "power"):
             if name in self.fields:
                 self._set(name, check_number(name, getattr(self, name), 0))

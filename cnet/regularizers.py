@@ -57,8 +57,13 @@ def names() -> tuple[str, ...]:
     return tuple(_NAMES)
 
 
-def get(regularizer: RegularizerLike | None) -> Regularizer | None:
+def get(regularizer: RegularizerLike | None, argument: str = "") -> Regularizer | None:
     """Return the penalty of a name; None stays None.
+
+    Parameters
+    ----------
+    argument : str
+        What it was given as, for errors.
 
     Raises
     ------
@@ -66,7 +71,8 @@ def get(regularizer: RegularizerLike | None) -> Regularizer | None:
         For an unknown name, or what is no penalty.
     """
     example = "cnet.regularizers.L2(1e-4)"
+    what = f"{argument}: a regularizer is" if argument else "a regularizer is"
     found: Regularizer | None = check_named(
-        "a regularizer is", "regularizer", regularizer, Regularizer, _NAMES, example
+        what, "regularizer", regularizer, Regularizer, _NAMES, example
     )
     return found

@@ -21,7 +21,7 @@ from cnet.arrays import Array
 from cnet.classes import classes_of
 from cnet.context import FitContext
 from cnet.diagnosis import diagnose_parameters
-from cnet.errors import FileFormatError, check_integer
+from cnet.errors import FileFormatError, check_integer, check_path
 from cnet.files import decode
 from cnet.fingerprints import difference
 from cnet.hooks import Callback, keeps_a_state
@@ -272,9 +272,7 @@ def find(resume: str | os.PathLike[str]) -> Saved | None:
         If what is there is damaged, or no checkpoint.
     TypeError
     """
-    if not isinstance(resume, (str, os.PathLike)):
-        raise TypeError(f"resume must be the path of a folder or a file, got {resume!r}")
-    path = Path(resume)
+    path = check_path("resume", resume, "a folder or a file")
     if path.is_dir():
         return newest(path)
     if not path.exists() and path.suffix != SUFFIX:

@@ -12,7 +12,7 @@ import numpy as np
 
 from cnet.arrays import Array, ArrayLike, Floats, Integers
 from cnet.deviations import kept, mean_of, numbers
-from cnet.errors import ShapeError, check_integer, check_number, unknown
+from cnet.errors import ShapeError, check_choice, check_integer, check_number
 
 AVERAGES = ("auto", "binary", "macro", "micro", "weighted")
 
@@ -179,8 +179,8 @@ def confusion_matrix(
 
 def _share(rows: _Decisions, average: str | None, over: tuple[bool, bool]) -> float | Floats:
     """Return hits / (predicted and/or actual, of the two the mean), averaged over classes."""
-    if average is not None and average not in AVERAGES:
-        raise unknown("average", average, AVERAGES)
+    if average is not None:
+        check_choice("average", average, AVERAGES)
     truth, guess, weights, k = rows
     hits: Array
     predicted: Array

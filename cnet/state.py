@@ -33,6 +33,7 @@ from cnet import (
 )
 from cnet.activations import ActivationFunction
 from cnet.arrays import Array
+from cnet.assembly import undrawn
 from cnet.classes import Classes
 from cnet.description import Description
 from cnet.errors import FileFormatError, check_integer
@@ -171,21 +172,22 @@ def restore(
         If it is of a later format, or arrays are missing or too many.
     """
     check_format(config)
-    net = make(
-        [rebuild(layer, own) for layer in config["layers"]],
-        seed=config["seed"],
-        dtype=config["dtype"],
-        scale=config["scale"],
-        normalize_inputs=rebuild(config.get("normalize_inputs"), own),
-        normalize_targets=rebuild(config.get("normalize_targets"), own),
-        kernel_regularizer=rebuild(config.get("kernel_regularizer"), own),
-    )
-    # Before memory is laid out: a damaged size must not ask for more than the file itself holds.
-    program = net.plan(config["input_shape"])
-    for parameter in program.parameters + program.buffers:
-        if parameter.name not in arrays or arrays[parameter.name].shape != parameter.shape:
-            raise FileFormatError(f"{parameter.name} should be there in shape {parameter.shape}")
-    net.build(config["input_shape"])
+    with undrawn():
+        net = make(
+            [rebuild(layer, own) for layer in config["layers"]],
+            seed=config["seed"],
+            dtype=config["dtype"],
+            scale=config["scale"],
+            normalize_inputs=rebuild(config.get("normalize_inputs"), own),
+            normalize_targets=rebuild(config.get("normalize_targets"), own),
+            kernel_regularizer=rebuild(config.get("kernel_regularizer"), own),
+        )
+        # Before memory is laid out: a damaged size must not ask for more than the file has.
+        program = net.plan(config["input_shape"])
+        for p in program.parameters + program.buffers:
+            if p.name not in arrays or arrays[p.name].shape != p.shape:
+                raise FileFormatError(f"{p.name} should be there in shape {p.shape}")
+        net.build(config["input_shape"])
     compiled = config.get("compiled")
     if compiled is not None:
         net.compile(

@@ -63,6 +63,10 @@ class Weights(Assembled):
         ------
         ShapeError
             For another number of arrays, or another shape of one.
+        NonFiniteError
+            For NaN and infinity, also what only the network's dtype cannot hold.
+        TypeError, ValueError
+            For what is no array of numbers.
         """
         names = [*self.built.parameters, *self.built.buffers]
         weights = check_sequence("weights", weights, "net.get_weights()")

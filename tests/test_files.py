@@ -4,6 +4,7 @@ That training goes on after loading is in test_continuation.py, damaged files ar
 test_damaged_files.py.
 """
 
+import copy
 import errno
 import json
 import os
@@ -16,6 +17,7 @@ import pytest
 from networks import classes, classifier, refused, regression, regressor, rows, snapshot
 
 import cnet
+from cnet.state import restore, state_of
 
 EXAMPLE = {"batch_size": 16, "verbose": 0}
 
@@ -125,6 +127,33 @@ def test_first_values_of_the_users_own_survive(path):
     assert (loaded.parameters["dense_1.bias"] == 5).all()
     cnet.save(loaded, path)  # and what is loaded can be saved
     assert snapshot(cnet.load(path)) == snapshot(net)
+
+
+@pytest.mark.parametrize("inputs", [None, 4])
+def test_first_values_are_not_drawn_to_be_overwritten(monkeypatch, path, inputs):
+    """Neither for a file nor for a copy, not even by a constructor that builds at once."""
+    layers = [
+        cnet.Dense(5, inputs=inputs, kernel_initializer="orthogonal"),
+        cnet.BatchNormalization(),
+        cnet.Dense(2),
+    ]
+    net = cnet.Sequential(layers, seed=1).build(4).compile("adam", "mse")
+    net.fit(rows(16, 4), rows(16, 2), **EXAMPLE)
+    cnet.save(net, path)
+
+    def refuse(*arguments):
+        raise AssertionError("first values were drawn")
+
+    with monkeypatch.context() as patch:
+        for cls in (cnet.initializers.Normal, cnet.initializers.VarianceScaling):
+            patch.setattr(cls, "sample", refuse)
+        for other in (cnet.load(path), copy.deepcopy(net)):
+            assert snapshot(other) == snapshot(net)
+        config, arrays = state_of(net)
+        with refused(cnet.FileFormatError, "dense_1.bias should be there"):
+            restore(config, arrays | {"dense_1.bias": np.zeros(3)}, cnet.Sequential, {})
+    fresh = cnet.Sequential([copy.copy(layer) for layer in layers], seed=1).build(4)
+    assert np.linalg.norm(fresh.parameters["dense_1.weight"]) == pytest.approx(2, rel=1e-6)
 
 
 def test_numpys_numbers_are_numbers(path):

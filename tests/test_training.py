@@ -338,3 +338,21 @@ def test_evaluate_reports_a_network_that_is_not_finite():
     net = regressor(metrics=["mae"]).build(4)
     net.parameters["dense_2.bias"][:] = np.nan
     assert all(np.isnan(value) for value in net.evaluate(*regression()).values())
+
+
+def test_a_row_of_zeros_for_targets_is_a_row_without_a_loss():
+    """As PyTorch and Keras have it: targets of a row need not sum to 1, and B counts the row."""
+    x, y = rows(6, 4), np.eye(3)[[0, 1, 2, 0, 1, 2]]
+    y[[1, 4]] = 0
+    nets = [
+        cnet.Sequential([cnet.Dense(3, "softmax", inputs=4)], seed=0, dtype="float64")
+        for _ in range(2)
+    ]
+    for net, weights in zip(nets, (None, [1, 0, 1, 1, 0, 1]), strict=True):
+        net.compile(cnet.SGD(learning_rate=0.5), "categorical_crossentropy")
+        net.train_on_batch(x, y, weights)
+    p = softmax(x @ nets[0].parameters["dense_1.weight"] + nets[0].parameters["dense_1.bias"])
+    expected = -(y * np.log(p)).sum() / 6
+    assert nets[0].evaluate(x, y)["loss"] == pytest.approx(expected, rel=1e-12)
+    for a, b in zip(nets[0].get_weights(), nets[1].get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-15)

@@ -60,7 +60,7 @@ cdef class Augmenter:
             self.plan.height, self.plan.width, self.plan.channels = image
             if self.plan.height * self.plan.width * self.plan.channels != columns or columns >= 1 << 28:
                 raise ValueError(f"an image of {image} does not fit rows of {columns} columns")
-        most = max((len(stage["taps"]) for stage in stages), default=0)
+        most = max([0] + [len(given["taps"]) for given in stages])
         self.plan.radius = max(most - 1, 0)
         self.taps = np.zeros((len(stages), max(most, 1)))
         for i in range(self.plan.stages):

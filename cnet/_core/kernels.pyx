@@ -58,7 +58,7 @@ cdef int choose_isa() except -1:
     elif not supported[names.index(wanted)]:
         raise ImportError(
             f"CNET_ISA={wanted!r}: this processor does not run it. Unset CNET_ISA to let cnet "
-            f"choose, or name one of {', '.join(n for n, s in zip(names, supported) if s)}."
+            f"choose, or name one of {', '.join([n for n, s in zip(names, supported) if s])}."
         )
     else:
         chosen = names.index(wanted)

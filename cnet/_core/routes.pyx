@@ -32,7 +32,7 @@ cdef class Routes:
         self.at = <cnet_route *>calloc(max(self.count, 1), sizeof(cnet_route))
         if self.at == NULL:
             raise MemoryError
-        self.names = tuple(given["name"] for given in routes)
+        self.names = tuple([given["name"] for given in routes])
         seen = set()
         for i, given in enumerate(routes):
             route = &self.at[i]

@@ -98,7 +98,7 @@ cdef class PerColumn:
     """
 
     def __cinit__(self, shift, factor):
-        self.shift, self.factor = (np.array(v, np.float64) for v in (shift, factor))
+        self.shift, self.factor = np.array(shift, np.float64), np.array(factor, np.float64)
         self.columns = self.shift.size
         if self.shift.shape != (self.columns,) or self.factor.shape != (self.columns,):
             raise ValueError(f"shift {self.shift.shape} and factor {self.factor.shape} must be "

@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from . import harness, memory, peers, plot, report, system, workloads
+from . import harness, memory, peers, plot, products, report, system, workloads
 from .figures import BASELINE
 from .harness import Plan
 
@@ -118,6 +118,7 @@ def parse(arguments: Sequence[str] | None) -> tuple[Plan, Path | None, Path | No
         sweep_rounds=min(rounds, 9),
         sweep_burst=0.002 if given.quick else 0.03,
         memory=tuple(networks[:1] if given.quick else networks),
+        products="" if given.only else "quick" if given.quick else "all",
     )
     whole = not given.quick and not given.only
     output = given.output or (default_output(given.threads) if whole else None)
@@ -144,12 +145,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         results = harness.run(plan, say)
         memory.measure(plan, results, say)
+        sections = products.section(plan, results.failures, say)
     except KeyboardInterrupt:
         say("broken off; nothing was written")
         return 130
     machine["Measured in"] = f"{time.monotonic() - begin:.0f} s"
     say(f"{machine['Measured in']} in all")
-    text = report.render(results, plan, machine, " ".join(["python -m benchmarks", *words]))
+    command = " ".join(["python -m benchmarks", *words])
+    text = report.render(results, plan, machine, command, sections)
     print(text)
     if output is not None:
         output.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 from .peers import ONE_THREAD
 from .system import choose_cpus, worker_environment
@@ -56,6 +56,8 @@ class Plan:
         What `burst` is, for the points of a sweep.
     memory : tuple of str
         Labels of the workloads whose memory is measured too.
+    products : {"all", "quick", ""}
+        Which products of single layers are timed as well.
     """
 
     contests: tuple[tuple[Workload, tuple[str, ...]], ...]
@@ -67,6 +69,7 @@ class Plan:
     sweep_rounds: int = 9
     sweep_burst: float = 0.03
     memory: tuple[str, ...] = ()
+    products: Literal["all", "quick", ""] = ""
 
     def pace(self, workload: Workload) -> tuple[int, float]:
         """Return the rounds of a workload, and the seconds of a burst."""

@@ -100,16 +100,20 @@ def aligned(values: Array, dtype: str) -> Array:
 # ---- products ------------------------------------------------------------------------------------
 
 
-def sizes(quick: bool) -> list[tuple[int, int, int]]:
-    """List rows, inputs and units of the suite's layers and of `PATHS`, but not of its sweeps."""
+def layers(quick: bool) -> set[tuple[int, int, int]]:
+    """Return rows, inputs and units of the suite's layers, but not of its sweeps."""
     suite: tuple[workloads.Workload, ...] = (*workloads.TRAINING, *workloads.PREDICTION)
-    layers = [
+    return {
         (workload.batch, inputs, units)
         for workload in suite
         if workload.quick or not quick
         for inputs, units in pairwise(workload.sizes)
-    ]
-    chosen = {*layers, *([QUICK_SQUARE] if quick else [*PATHS, SQUARE])}
+    }
+
+
+def sizes(quick: bool) -> list[tuple[int, int, int]]:
+    """List rows, inputs and units of the suite's layers and of `PATHS`."""
+    chosen = {*layers(quick), *([QUICK_SQUARE] if quick else [*PATHS, SQUARE])}
     return sorted(chosen, key=lambda size: (math.prod(size), size))
 
 

@@ -226,7 +226,13 @@ def sweeps(results: Results) -> list[Section]:
     return sections
 
 
-def render(results: Results, plan: Plan, machine: Mapping[str, str], command: str) -> str:
+def render(
+    results: Results,
+    plan: Plan,
+    machine: Mapping[str, str],
+    command: str,
+    more: Sequence[Section] = (),
+) -> str:
     """Write the whole report.
 
     Parameters
@@ -239,6 +245,8 @@ def render(results: Results, plan: Plan, machine: Mapping[str, str], command: st
         What is known of the machine, by caption.
     command : str
         The command line, to be repeated by readers.
+    more : sequence of Section
+        What others have measured.
 
     Returns
     -------
@@ -258,6 +266,7 @@ def render(results: Results, plan: Plan, machine: Mapping[str, str], command: st
     if results.memories:
         note = "Megabytes of resident size: once the library is imported / the peak in all."
         sections.append(("Memory", note, memory_table(results)))
+    sections += more
     for kind, heading in HEADINGS.items():
         if by_workload(results.timings, kind, None):
             note = "Microseconds."

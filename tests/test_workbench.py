@@ -14,7 +14,8 @@ import pytest
 # At the end, so that an installed cnet is not hidden by the source tree.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from benchmarks import kernels_bench, kernels_worker, workbench, workloads
+from benchmarks import kernels_bench, kernels_worker, products, workbench, workloads
+from benchmarks.harness import Plan
 from benchmarks.kernels_worker import Effort, Timing
 from cnet._core import activations, kernels, losses, optimizers
 
@@ -125,14 +126,14 @@ def test_products_are_less_the_call_and_compared_round_by_round() -> None:
     timing = product(
         8000, [3e-6, 6e-6, 3e-6], [1e-6, 2e-6, 1e-6], [7e-6, 5e-6, 9e-6], [1e-6, 1e-6, 1e-6]
     )
-    assert workbench.product_speedup(timing) == pytest.approx(3.0)  # of 3, 1 and 4
-    assert workbench.peak([timing]) == pytest.approx(8 / 3)
-    (row,) = workbench.product_rows([timing])
+    assert products.speedup_over_blas(timing) == pytest.approx(3.0)  # of 3, 1 and 4
+    assert products.peak([timing]) == pytest.approx(8 / 3)
+    (row,) = products.rows_of([timing])
     assert row == [
         *("y = x W + b", "8 x 9 x 10", "2.00", "4.0", "4.0", "150%"),
         *("6.00", "1.3", "2.0", "50%", "3.00"),
     ]
-    (row,) = workbench.class_rows([timing])
+    (row,) = products.class_rows([timing])
     assert row == ["0 to 100,000", "1", "1", "3.00", "3.00", "3.00"]
 
 
@@ -140,17 +141,17 @@ def test_products_too_short_to_be_timed_and_absent_rivals_are_blank() -> None:
     """A tenth of the call is left of the first; the second has no OpenBLAS."""
     short = product(8000, [1.1e-6] * 3, [1e-6] * 3, [2e-6] * 3, [1e-6] * 3)
     alone = product(8000, [3e-6] * 3, [1e-6] * 3, [], [])
-    first, second = workbench.product_rows([short, alone])
+    first, second = products.rows_of([short, alone])
     assert first[2:] == ["", "", "", "", "1.00", "8.0", "8.0", "110%", ""]
     assert second[2:] == ["2.00", "4.0", "4.0", "55%", "", "", "", "", ""]
-    assert workbench.class_rows([short, alone]) == []
+    assert products.class_rows([short, alone]) == []
 
 
 def test_a_round_lost_in_noise_does_not_count() -> None:
     """Net of the call: 2, -1, 2 us against 4, 4, 6 us."""
     call, empty = [3e-6, 1e-6, 3e-6], [1e-6, 2e-6, 1e-6]
     timing = product(8000, call, empty, [5e-6, 5e-6, 7e-6], [1e-6] * 3)
-    assert workbench.product_speedup(timing) == pytest.approx(2.5)  # of 2 and 3
+    assert products.speedup_over_blas(timing) == pytest.approx(2.5)  # of 2 and 3
 
 
 def test_elementwise_kernels_are_given_per_element_and_by_bytes() -> None:
@@ -221,3 +222,28 @@ def test_a_fault_is_reported_and_the_exit_status_is_1(
     assert workbench.main(["--quick", "--only", "updates", "--isa", "baseline"]) == 1
     out = capsys.readouterr().out
     assert f"- {named}" in out.partition("## What failed")[2]
+
+
+def test_the_suite_shows_the_products_of_its_own_layers_as_shares_of_the_peak_of_all() -> None:
+    square, layer = (
+        Timing("products", name, amount, 0, 0, call, (), (0.0, 0.0))
+        for name, amount, call in (
+            ("y = x W + b | 256 x 256 x 256", 8_000, (1e-6, 2e-6)),
+            ("dW = x^T dy | 32 x 784 x 10", 4_000, (2e-6, 2e-6)),
+        )
+    )
+    (row,) = products.rates([square, layer], {"32 x 784 x 10"})[2:]
+    assert row.split(" | ")[:6] == ["| dW = x^T dy", "32 x 784 x 10", "2.00", "2.0", "2.0", "25%"]
+    assert "Peak: 8.0 GF/s" in products.note([square, layer])
+
+
+def test_a_trial_of_the_suite_has_products_and_a_choice_of_workloads_has_none() -> None:
+    failures: list[str] = []
+    plan = Plan((), rounds=1, products="quick")
+    ((heading, note, table),) = products.section(plan, failures, lambda line: None)
+    assert "share of the peak" in heading
+    assert note.startswith("Peak: ")
+    assert not failures
+    sizes = {line.split(" | ")[1] for line in table[2:]}
+    assert sizes == {" x ".join(map(str, size)) for size in kernels_bench.layers(quick=True)}
+    assert products.section(Plan(()), failures, print) == []

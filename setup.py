@@ -57,6 +57,9 @@ INSTRUCTION_SETS: dict[str, dict[str, list[str]]] = {
 }
 # No tables for a debugger to unwind by.
 NO_TABLES = ["-fno-asynchronous-unwind-tables"] if sys.platform == "linux" else []
+if CHECKED:
+    # AVX-512's tiles and lanes in AVX2's instructions: tried on machines that have no other.
+    INSTRUCTION_SETS["x86_64"]["avx512"] = ["-mavx2", "-mfma"]
 # Vectorisation wants the last two: without them GCC keeps loops scalar for the sake of errno and of
 # floating-point exceptions, which nobody reads here. Never -ffast-math: it breaks NaN and, at link
 # time, switches denormals off for the whole process.
@@ -162,7 +165,8 @@ def kernel_files() -> dict[str, list[str]]:
     plain = set(glob.glob("csrc/*.c")) - set(glob.glob("csrc/isa_*.c"))
     files = {f"csrc/isa_{name}.c": flags for name, flags in sets.items()}
     files |= {file: [] for file in sorted(plain)}
-    return {file: [*compiler_flags(KERNEL_FLAGS), *flags] for file, flags in files.items()}
+    common = compiler_flags(KERNEL_FLAGS) + (["-DCNET_AVX512_BY_AVX2"] if CHECKED else [])
+    return {file: common + flags for file, flags in files.items()}
 
 
 def glue_flags(file: str) -> list[str]:

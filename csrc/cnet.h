@@ -169,8 +169,10 @@ typedef struct cnet_kernels {
 /* Columns that max_norm takes at a time. */
 #define CNET_UNITS_AT_ONCE 64
 
-/* A kernel's packing buffers live here; the caller owns them, one per thread. */
-#define CNET_SCRATCH_BYTES (5 << 17)
+/* A kernel's packing buffers live here; the caller owns them, one per thread. Most of it is a slab,
+ * see gemm.h, which small products never touch. */
+#define CNET_SLAB_BYTES (1 << 21)
+#define CNET_SCRATCH_BYTES (CNET_SLAB_BYTES + (5 << 17))
 
 /* ---- names.c: the rows of every list, in the order of their ids, ended by a NULL name ----------- */
 

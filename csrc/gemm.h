@@ -4,6 +4,7 @@
  *   tile     MR x NR of C in registers, a loop over k
  *   panel    KC x NR of B, packed contiguous so that it stays in the first-level cache
  *   block    MC x KC of A, packed tile by tile so that it stays in the second-level cache
+ *   slab     panels side by side that are kept for the other blocks, in the third-level cache
  *   part     rows or columns of C, whole tiles, for one thread
  * Small products read B, and A too, where they lie. Edge tiles run the same code on panels padded
  * with zeros, or read past a row's end into the next row where that is inside B, and throw the
@@ -19,6 +20,7 @@
 #define CNET_WIDE 8 /* vectors of a tile that is one row high */
 #define CNET_KC 256
 #define CNET_MC 264 /* a multiple of every CNET_MR */
+#define CNET_KEEP_FROM (1 << 19) /* bytes of B, where packing it once for all blocks begins to pay */
 
 #define VLEN (CNET_VBYTES / sizeof(T))
 #define NR (CNET_NV * VLEN)
@@ -29,8 +31,10 @@ typedef T F(vec_anywhere) __attribute__((vector_size(CNET_VBYTES), may_alias, al
 #define STORE(p, v) (*(F(vec_anywhere) *)(p) = (v))
 #define UNROLL _Pragma("GCC unroll 16")
 
-_Static_assert((CNET_KC * NR + CNET_MC * CNET_KC) * sizeof(T) <= CNET_SCRATCH_BYTES,
-               "a panel of B and a block of A must fit into the scratch");
+#define SLAB (CNET_SLAB_BYTES / (CNET_KC * sizeof(T))) /* columns of a slab */
+_Static_assert(SLAB % NR == 0, "a slab must be whole panels");
+_Static_assert((CNET_KC * SLAB + CNET_MC * CNET_KC) * sizeof(T) <= CNET_SCRATCH_BYTES,
+               "a slab of B and a block of A must fit into the scratch");
 
 /* The columns of a tile that C has, where it is not all of them. Not inlined: it would be copied into
  * every height of tile. */
@@ -251,31 +255,40 @@ static void F(gemm_packed)(size_t M, size_t N, size_t K, const T *a, size_t ars,
                            const T *b, size_t brs, size_t bcs, const T *bias, int add, T *c,
                            size_t ldc, T *scratch)
 {
-    T *const packed_b = scratch, *const packed_a = scratch + CNET_KC * NR;
+    T *const packed_a = scratch, *const slab = scratch + CNET_MC * CNET_KC;
     /* Blocks of even height, in whole tiles. */
     const size_t blocks = (M + CNET_MC - 1) / CNET_MC;
     const size_t height = ((M + blocks - 1) / blocks + CNET_MR - 1) / CNET_MR * CNET_MR;
     /* A block that meets few panels costs less to read where it lies than to copy first. */
     const int pack_a = N > NR && (acs != 1 || (M > 64 && N >= 256));
-    for (size_t i0 = 0; i0 < M; i0 += height) {
-        const size_t rows = M - i0 < height ? M - i0 : height;
+    /* What lies in the second-level cache is packed anew for each block as fast as it is read. */
+    const int keep = blocks > 1 && K * N * sizeof(T) > CNET_KEEP_FROM;
+    const size_t width = keep ? SLAB : N;
+    for (size_t j0 = 0; j0 < N; j0 += width) {
+        const size_t end = N - j0 < width ? N : j0 + width;
         for (size_t k0 = 0; k0 < K; k0 += CNET_KC) {
             const size_t depth = K - k0 < CNET_KC ? K - k0 : CNET_KC;
-            const T *block = a + i0 * ars + k0 * acs;
-            if (pack_a)
-                F(pack_block)(rows, depth, block, ars, acs, packed_a);
-            for (size_t j = 0; j < N; j += NR) {
-                const size_t columns = N - j < NR ? N - j : NR;
-                T start[NR] = {0};
-                if (bias && k0 == 0)
-                    memcpy(start, bias + j, columns * sizeof(T));
-                F(pack_panel)(depth, columns, b + k0 * brs + j * bcs, brs, bcs, packed_b);
+            for (size_t i0 = 0; i0 < M; i0 += height) {
+                const size_t rows = M - i0 < height ? M - i0 : height;
+                const T *block = a + i0 * ars + k0 * acs;
                 if (pack_a)
-                    F(packed_panel)(rows, depth, packed_a, packed_b, start, add || k0,
-                             c + i0 * ldc + j, ldc, columns);
-                else
-                    F(panel)(rows, depth, block, ars, acs, packed_b, NR, start, add || k0,
-                             c + i0 * ldc + j, ldc, columns);
+                    F(pack_block)(rows, depth, block, ars, acs, packed_a);
+                for (size_t j = j0; j < end; j += NR) {
+                    const size_t columns = N - j < NR ? N - j : NR;
+                    T *const panel = slab + (keep ? (j - j0) * depth : 0);
+                    T start[NR] = {0};
+                    if (bias && k0 == 0)
+                        memcpy(start, bias + j, columns * sizeof(T));
+                    if (i0 == 0 || !keep)
+                        F(pack_panel)(depth, columns, b + k0 * brs + j * bcs, brs, bcs, panel);
+                    T *const part = c + i0 * ldc + j;
+                    if (pack_a)
+                        F(packed_panel)(rows, depth, packed_a, panel, start, add || k0, part, ldc,
+                                        columns);
+                    else
+                        F(panel)(rows, depth, block, ars, acs, panel, NR, start, add || k0, part,
+                                 ldc, columns);
+                }
             }
         }
     }

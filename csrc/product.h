@@ -112,4 +112,5 @@ static void F(gemm)(size_t M, size_t N, size_t K, const void *a, size_t ars, siz
 #undef STORE
 #undef UNROLL
 #undef NR
+#undef SLAB
 #undef VLEN

@@ -23,7 +23,7 @@ from cnet._core.sources cimport PerColumn, Source, fill
 from cnet._core.workspace cimport Workspace, address
 
 # Rows that a pass without gradients takes at a time: they and their activations stay in the cache.
-cdef Py_ssize_t INFERENCE_ROWS = 256
+cdef Py_ssize_t INFERENCE_ROWS = 512
 
 
 cdef class Network(Arena):

@@ -184,7 +184,7 @@ static void F(add_noise)(const cnet_augmenter *a, const cnet_batch *b, const cne
         const size_t n = a->columns - i < CNET_NORMAL_GROUP ? a->columns - i : CNET_NORMAL_GROUP;
         T m[CNET_NORMAL_GROUP];
         F(normal_group)(&stream, group++, 0, (T)s->setting[0], m);
-        for (size_t k = 0; k < n; k++)
+        CNET_EACH for (size_t k = 0; k < n; k++)
             x[i + k] += m[k];
     }
 }
@@ -360,7 +360,7 @@ static void F(mix_targets)(const cnet_augmenter *a, const cnet_batch *b, const c
         for (size_t k = 0; k < K && m.share < 1; k += CNET_SPAN) {
             const cnet_source span = F(columns_of)(targets, k, K - k < CNET_SPAN ? K - k : CNET_SPAN);
             F(gather)(&span, b->order, other, 1, part);
-            for (size_t j = 0; j < span.columns; j++)
+            CNET_EACH for (size_t j = 0; j < span.columns; j++)
                 t[k + j] = share * t[k + j] + rest * part[j];
         }
     }

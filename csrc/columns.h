@@ -49,7 +49,7 @@ static void F(columns_op_backward)(const cnet_op *op, const cnet_run *run)
             if (route->table != CNET_NONE) {
                 T *row = g + route->table
                          + F(category)(route, x[route->column]) * route->width;
-                for (size_t k = 0; k < route->width; k++)
+                CNET_EACH for (size_t k = 0; k < route->width; k++)
                     row[k] += dy[k];
             } else if (dx) {
                 memcpy(dx + i * op->inputs + route->column, dy, route->width * sizeof(T));

@@ -31,6 +31,9 @@ typedef T F(vec_anywhere) __attribute__((vector_size(CNET_VBYTES), may_alias, al
 #define STORE(p, v) (*(F(vec_anywhere) *)(p) = (v))
 #define UNROLL _Pragma("GCC unroll 16")
 
+/* What sums without a bias begin with. */
+static const T F(zeros)[CNET_WIDE * VLEN];
+
 #define SLAB (CNET_SLAB_BYTES / (CNET_KC * sizeof(T))) /* columns of a slab */
 _Static_assert(SLAB % NR == 0, "a slab must be whole panels");
 _Static_assert((CNET_KC * SLAB + CNET_MC * CNET_KC) * sizeof(T) <= CNET_SCRATCH_BYTES,
@@ -51,8 +54,8 @@ static __attribute__((noinline)) void F(store_edge)(size_t rows, size_t columns,
 }
 
 /* One tile of `rows` x `vectors`, both constants where it is called, so that acc stays in
- * registers. A sum begins with `start` (a row of biases) or, if that is NULL, with zero; `add` adds
- * to C instead of overwriting. Only the first `columns` columns are stored. */
+ * registers. A sum begins with `start`, a row of biases or of zeros; `add` adds to C instead of
+ * overwriting. Only the first `columns` columns are stored. */
 CNET_INLINE void F(tile)(const size_t rows, const size_t vectors, size_t K, const T *a, size_t ars,
                          size_t acs, const T *b, size_t ldb, const T *start, int add, T *c,
                          size_t ldc, size_t columns)
@@ -60,7 +63,7 @@ CNET_INLINE void F(tile)(const size_t rows, const size_t vectors, size_t K, cons
     F(vec) acc[CNET_MR][CNET_WIDE], bk[CNET_WIDE];
     UNROLL for (size_t r = 0; r < rows; r++)
         UNROLL for (size_t v = 0; v < vectors; v++)
-            acc[r][v] = start ? LOAD(start + v * VLEN) : (F(vec)){0};
+            acc[r][v] = LOAD(start + v * VLEN);
     for (size_t k = 0; k < K; k++) {
         UNROLL for (size_t v = 0; v < vectors; v++)
             bk[v] = LOAD(b + k * ldb + v * VLEN);
@@ -87,39 +90,42 @@ CNET_INLINE void F(tile)(const size_t rows, const size_t vectors, size_t K, cons
 }
 
 /* How many of the rows that are left go into the next tile: the last two tiles share theirs evenly,
- * since a tile of few rows waits for its own sums. */
+ * since a tile of few rows waits for its own sums. Tall tiles come in few heights, which are enough
+ * for that. */
 CNET_INLINE size_t F(height)(size_t left)
 {
-    return left <= CNET_MR ? left : left < 2 * CNET_MR ? (left + 1) / 2 : CNET_MR;
+    if (left >= 2 * CNET_MR)
+        return CNET_MR;
+#if CNET_MR > 6
+    if (left > CNET_MR)
+        return left < CNET_MR + 4 ? 8 : CNET_MR;
+    return left <= 6 || left == 8 || left == CNET_MR ? left : (left + 1) / 2;
+#else
+    return left <= CNET_MR ? left : (left + 1) / 2;
+#endif
 }
 
-/* A panel of B, `vectors` (constant) vectors wide, against M rows of A: as they lie, or packed tile
- * by tile, which is then a constant as well. */
-CNET_INLINE void F(column)(const size_t vectors, const int packed, size_t M, size_t K, const T *a,
-                           size_t ars, size_t acs, const T *b, size_t ldb, const T *start, int add,
-                           T *c, size_t ldc, size_t columns)
+/* A panel of B, `vectors` (constant) vectors wide, against M rows of A. */
+CNET_INLINE void F(column)(const size_t vectors, size_t M, size_t K, const T *a, size_t ars,
+                           size_t acs, const T *b, size_t ldb, const T *start, int add, T *c,
+                           size_t ldc, size_t columns)
 {
-    for (size_t rows; M; M -= rows) {
+    for (size_t rows; M; M -= rows, a += rows * ars, c += rows * ldc) {
         rows = F(height)(M);
         switch (rows) {
 #define ROWS(n)                                                                             \
     case n:                                                                                 \
-        if (packed)                                                                         \
-            F(tile)(n, vectors, K, a, 1, CNET_MR, b, NR, start, add, c, ldc, columns);      \
-        else                                                                                \
-            F(tile)(n, vectors, K, a, ars, acs, b, ldb, start, add, c, ldc, columns);       \
+        F(tile)(n, vectors, K, a, ars, acs, b, ldb, start, add, c, ldc, columns);           \
         break;
             ROWS(1) ROWS(2) ROWS(3) ROWS(4)
 #if CNET_MR > 4
             ROWS(5) ROWS(6)
 #endif
 #if CNET_MR > 6
-            ROWS(7) ROWS(8) ROWS(9) ROWS(10) ROWS(11) ROWS(12)
+            ROWS(8) ROWS(CNET_MR)
 #endif
 #undef ROWS
         }
-        a += packed ? CNET_MR * K : rows * ars;
-        c += rows * ldc;
     }
 }
 
@@ -127,19 +133,23 @@ static void F(panel)(size_t M, size_t K, const T *a, size_t ars, size_t acs, con
                      size_t ldb, const T *start, int add, T *c, size_t ldc, size_t columns)
 {
     if (columns > VLEN)
-        F(column)(CNET_NV, 0, M, K, a, ars, acs, b, ldb, start, add, c, ldc, columns);
+        F(column)(CNET_NV, M, K, a, ars, acs, b, ldb, start, add, c, ldc, columns);
     else
-        F(column)(1, 0, M, K, a, ars, acs, b, ldb, start, add, c, ldc, columns);
+        F(column)(1, M, K, a, ars, acs, b, ldb, start, add, c, ldc, columns);
 }
 
-/* The same with A and B packed. */
+/* The same with A and B packed: whole tiles, which are most of a large product, have code of their
+ * own, in which the distances are constants. */
 static void F(packed_panel)(size_t M, size_t K, const T *a, const T *b, const T *start, int add,
                             T *c, size_t ldc, size_t columns)
 {
-    if (columns > VLEN)
-        F(column)(CNET_NV, 1, M, K, a, 1, CNET_MR, b, NR, start, add, c, ldc, columns);
-    else
-        F(column)(1, 1, M, K, a, 1, CNET_MR, b, NR, start, add, c, ldc, columns);
+    for (size_t rows; M; M -= rows, a += CNET_MR * K, c += rows * ldc) {
+        rows = F(height)(M);
+        if (rows == CNET_MR && columns > VLEN)
+            F(tile)(CNET_MR, CNET_NV, K, a, 1, CNET_MR, b, NR, start, add, c, ldc, columns);
+        else
+            F(panel)(rows, K, a, 1, CNET_MR, b, NR, start, add, c, ldc, columns);
+    }
 }
 
 /* The halves of two vectors, lane by lane in turn: a0 b0 a1 b1 ... */
@@ -233,10 +243,10 @@ static void F(gemm_thin)(size_t M, size_t N, size_t K, const T *a, size_t ars, s
     size_t j = 0;
     if (M == 1)
         for (; j + CNET_WIDE * VLEN <= N; j += CNET_WIDE * VLEN)
-            F(tile)(1, CNET_WIDE, K, a, ars, acs, b + j, ldb, bias ? bias + j : NULL, add, c + j,
-                    ldc, CNET_WIDE * VLEN);
+            F(tile)(1, CNET_WIDE, K, a, ars, acs, b + j, ldb, bias ? bias + j : F(zeros), add,
+                    c + j, ldc, CNET_WIDE * VLEN);
     for (; j + NR <= N; j += NR)
-        F(panel)(M, K, a, ars, acs, b + j, ldb, bias ? bias + j : NULL, add, c + j, ldc, NR);
+        F(panel)(M, K, a, ars, acs, b + j, ldb, bias ? bias + j : F(zeros), add, c + j, ldc, NR);
     if (j == N)
         return;
     const size_t columns = N - j, unsafe_rows = (NR - columns + ldb - 1) / ldb;
@@ -247,7 +257,7 @@ static void F(gemm_thin)(size_t M, size_t N, size_t K, const T *a, size_t ars, s
     if (safe)
         F(panel)(M, safe, a, ars, acs, b + j, ldb, start, add, c + j, ldc, columns);
     F(pack_panel)(unsafe, columns, b + safe * ldb + j, ldb, 1, tail);
-    F(panel)(M, unsafe, a + safe * acs, ars, acs, tail, NR, safe ? NULL : start, safe || add,
+    F(panel)(M, unsafe, a + safe * acs, ars, acs, tail, NR, safe ? F(zeros) : start, safe || add,
              c + j, ldc, columns);
 }
 
@@ -311,12 +321,24 @@ CNET_INLINE void F(four_sums)(const F(vec) *v, T *out)
     }
 }
 
+/* The last places of the rows, fewer than a vector has, added to their dot products. */
+static __attribute__((noinline)) void F(dots_rest)(size_t rows, size_t columns, size_t K,
+                                                   const T *a, size_t lda, const T *b, size_t ldb,
+                                                   T (*sum)[4])
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t j = 0; j < columns; j++)
+            for (size_t k = 0; k < K; k++)
+                sum[r][j] += a[r * lda + k] * b[j * ldb + k];
+}
+
 /* rows x columns (each up to 4, constants) dot products of rows of A with rows of B, both contiguous
  * along k. */
 CNET_INLINE void F(dots)(const size_t rows, const size_t columns, size_t K, const T *a, size_t lda,
                          const T *b, size_t ldb, int add, T *c, size_t ldc)
 {
     F(vec) acc[3][4] = {0}, av[3];
+    T sum[3][4];
     size_t k = 0;
     for (; k + VLEN <= K; k += VLEN) {
         UNROLL for (size_t r = 0; r < rows; r++)
@@ -327,15 +349,13 @@ CNET_INLINE void F(dots)(const size_t rows, const size_t columns, size_t K, cons
                 acc[r][j] += av[r] * bv;
         }
     }
-    UNROLL for (size_t r = 0; r < rows; r++) {
-        T sum[4];
-        F(four_sums)(acc[r], sum);
-        UNROLL for (size_t j = 0; j < columns; j++) {
-            for (size_t q = k; q < K; q++)
-                sum[j] += a[r * lda + q] * b[j * ldb + q];
-            c[r * ldc + j] = add ? c[r * ldc + j] + sum[j] : sum[j];
-        }
-    }
+    UNROLL for (size_t r = 0; r < rows; r++)
+        F(four_sums)(acc[r], sum[r]);
+    if (k < K)
+        F(dots_rest)(rows, columns, K - k, a + k, lda, b + k, ldb, sum);
+    UNROLL for (size_t r = 0; r < rows; r++)
+        UNROLL for (size_t j = 0; j < columns; j++)
+            c[r * ldc + j] = add ? c[r * ldc + j] + sum[r][j] : sum[r][j];
 }
 
 /* C = A B^T with both rows contiguous (an input gradient): nothing is packed or transposed. */

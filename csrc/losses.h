@@ -166,6 +166,8 @@ CNET_INLINE T F(quantile_loss)(T y, T t, SETTINGS p, T *d)
 
 /* ---- whole rows ---- */
 
+CNET_MAP(exp_less, F(cnet_exp)(x[i] - a))
+
 /* Softmax of a row without overflow: m = max z, e_k = exp(z_k - m). The largest term is exactly 1
  * and is left out of `rest`, so that log(1 + rest) keeps its digits when one class dominates.
  * e may be NULL; it may be z. Returns the place of the maximum (the first NaN, if there is one). */
@@ -179,8 +181,7 @@ static size_t F(shifted_exp)(size_t K, const T *z, T *e, T *maximum, T *rest)
     T chunk[64], sum = 0;
     for (size_t k0 = 0; k0 < K; k0 += 64) {
         size_t n = K - k0 < 64 ? K - k0 : 64;
-        for (size_t k = 0; k < n; k++)
-            chunk[k] = F(cnet_exp)(z[k0 + k] - m);
+        F(map)(F(exp_less), n, m, z + k0, NULL, NULL, chunk);
         if (e)
             memcpy(e + k0, chunk, n * sizeof(T));
         if (top >= k0 && top < k0 + n)
@@ -237,7 +238,7 @@ static T F(categorical_crossentropy_logits_row)(size_t K, const T *z, const T *t
     value += mass * F(cnet_log1p)(rest);
     if (dy) {
         const T share = s * mass / (1 + rest);
-        for (size_t k = 0; k < K; k++)
+        CNET_EACH for (size_t k = 0; k < K; k++)
             dy[k] = dy[k] * share - s * (keep * t[k] + even);
     }
     return value + 0 * m; /* a NaN among the logits is not lost in the comparison above */
@@ -280,7 +281,7 @@ static T F(cosine_row)(size_t K, const T *y, const T *t, SETTINGS p, T s, T *dy)
     const T nt = F(at_least)(F(square_root)(tt), (T)1e-8);
     const T c = yt / (ny * nt);
     if (dy)
-        for (size_t k = 0; k < K; k++)
+        CNET_EACH for (size_t k = 0; k < K; k++)
             dy[k] = -s * (t[k] / nt - c * (y[k] / ny)) / ny;
     return 1 - c;
 }
@@ -302,6 +303,58 @@ static T F(gaussian_nll_row)(size_t K, const T *y, const T *t, SETTINGS p, T s, 
         }
     }
     return value;
+}
+
+/* ---- loops around them ---- */
+
+static F(loss_settings) F(loss_settings_of)(const cnet_loss *loss, size_t K)
+{
+    return (F(loss_settings)){(T)loss->parameter, (T)loss->smoothing, (T)K};
+}
+
+/* Values of up to CNET_LOSS_CHUNK outputs, in whole groups, and s * their slopes; dy may be y. */
+#define CNET_LOSS_CHUNK 128
+typedef void (*F(loss_chunk))(size_t n, const T *y, const T *t, const F(loss_settings) *p, T s,
+                              T *restrict value, T *dy);
+
+/* Values are summed in chunks that vectorise, the chunks in double. */
+static double F(each_flat)(F(loss_chunk) chunk, size_t n, const T *y, const T *t,
+                           const F(loss_settings) *p, T s, T *dy)
+{
+    T value[CNET_LOSS_CHUNK], unwanted[CNET_LOSS_CHUNK];
+    double sum = 0;
+    for (size_t i = 0; i < n; i += CNET_LOSS_CHUNK) {
+        const size_t m = n - i < CNET_LOSS_CHUNK ? n - i : CNET_LOSS_CHUNK;
+        const size_t rest = m % CNET_GROUP;
+        T ys[CNET_GROUP], ts[CNET_GROUP], ds[CNET_GROUP], *d = dy ? dy + i : unwanted;
+        if (rest) {
+            F(last_group)(m, y + i, ys);
+            F(last_group)(m, t + i, ts);
+        }
+        if (m >= CNET_GROUP)
+            chunk(m, y + i, t + i, p, s, value, d);
+        if (rest && m >= CNET_GROUP) {
+            chunk(CNET_GROUP, ys, ts, p, s, value + m - CNET_GROUP, d + m - CNET_GROUP);
+        } else if (rest) {
+            chunk(CNET_GROUP, ys, ts, p, s, value, ds);
+            memcpy(d, ds, m * sizeof(T));
+        }
+        sum += F(sum)(m, value);
+    }
+    return sum;
+}
+
+static double F(each_total)(F(loss_chunk) chunk, const cnet_loss *loss, size_t B, size_t K,
+                            const T *y, const T *t, const T *w, double scale, T *dy)
+{
+    const F(loss_settings) p = F(loss_settings_of)(loss, K);
+    if (!w)
+        return scale * F(each_flat)(chunk, B * K, y, t, &p, (T)scale, dy);
+    double sum = 0;
+    for (size_t i = 0; i < B; i++)
+        sum += w[i] * F(each_flat)(chunk, K, y + i * K, t + i * K, &p, (T)scale * w[i],
+                                   dy ? dy + i * K : NULL);
+    return scale * sum;
 }
 
 #undef SETTINGS

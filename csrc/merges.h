@@ -142,7 +142,7 @@ static void F(mul_forward_part)(const void *context, size_t part, int lane, void
             y[k] = x0[k] * x1[k];
         for (size_t j = 2; j < op->branch_count; j++) {
             const T *x = (const T *)p->run->value[op->branches[j].slot] + i;
-            for (size_t k = 0; k < n; k++)
+            CNET_EACH for (size_t k = 0; k < n; k++)
                 y[k] *= x[k];
         }
     }
@@ -166,7 +166,7 @@ static void F(mul_backward_part)(const void *context, size_t part, int lane, voi
             memcpy(g, (const T *)p->run->slope[op->y] + i, n * sizeof(T));
             for (size_t other = 0; other < op->branch_count; other++) {
                 const T *x = (const T *)p->run->value[op->branches[other].slot] + i;
-                for (size_t k = 0; other != j && k < n; k++)
+                CNET_EACH for (size_t k = 0; other != j && k < n; k++)
                     g[k] *= x[k];
             }
             F(hand_on)(n, branch->adds_dx, g, (T *)p->run->slope[branch->slot] + i);

@@ -70,7 +70,7 @@ static void F(layer_rows_forward)(const void *context, size_t part, int lane, vo
         sum = 0;
         for (size_t j = 0; j < O; j += CNET_SUMMED) {
             const size_t n = O - j < CNET_SUMMED ? O - j : CNET_SUMMED;
-            for (size_t k = 0; k < n; k++) {
+            CNET_EACH for (size_t k = 0; k < n; k++) {
                 apart[k] = x[j + k] - about;
                 square[k] = apart[k] * apart[k];
             }
@@ -83,10 +83,10 @@ static void F(layer_rows_forward)(const void *context, size_t part, int lane, vo
         p->kept[2 * i] = mean;
         p->kept[2 * i + 1] = inverse;
         if (gamma && beta)
-            for (size_t j = 0; j < O; j++)
+            CNET_EACH for (size_t j = 0; j < O; j++)
                 y[j] = (x[j] - mean) * inverse * gamma[j] + beta[j];
         else
-            for (size_t j = 0; j < O; j++)
+            CNET_EACH for (size_t j = 0; j < O; j++)
                 y[j] = (x[j] - mean) * inverse * (gamma ? gamma[j] : 1) + (beta ? beta[j] : 0);
     }
 }
@@ -106,7 +106,7 @@ static void F(layer_rows_backward)(const void *context, size_t part, int lane, v
         double sum = 0, inners = 0;
         for (size_t j = 0; j < O; j += CNET_SUMMED) {
             const size_t n = O - j < CNET_SUMMED ? O - j : CNET_SUMMED;
-            for (size_t k = 0; k < n; k++) {
+            CNET_EACH for (size_t k = 0; k < n; k++) {
                 g[k] = gamma ? dy[j + k] * gamma[j + k] : dy[j + k];
                 inner[k] = g[k] * (x[j + k] - mean);
             }
@@ -115,7 +115,7 @@ static void F(layer_rows_backward)(const void *context, size_t part, int lane, v
         }
         const T g_mean = (T)(sum / (double)O);
         const T along = (T)(inners / (double)O) * inverse * inverse;
-        for (size_t j = 0; j < O; j++) {
+        CNET_EACH for (size_t j = 0; j < O; j++) {
             const T gj = gamma ? dy[j] * gamma[j] : dy[j];
             dx[j] = (gj - g_mean - (x[j] - mean) * along) * inverse;
         }
@@ -124,7 +124,7 @@ static void F(layer_rows_backward)(const void *context, size_t part, int lane, v
 
 static void F(store_sums)(size_t n, const double *sums, int fresh, T *out)
 {
-    for (size_t j = 0; j < n; j++)
+    CNET_EACH for (size_t j = 0; j < n; j++)
         out[j] = fresh ? (T)sums[j] : out[j] + (T)sums[j];
 }
 
@@ -143,12 +143,12 @@ static void F(layer_columns_backward)(const void *context, size_t part, int lane
             for (size_t i = i0; i < B && i < i0 + CNET_SUMMED; i++) {
                 const T *x = p->x + i * O + j0, *dy = p->dy + i * O + j0;
                 const T mean = p->kept[2 * i], inverse = p->kept[2 * i + 1];
-                for (size_t j = 0; j < n; j++) {
+                CNET_EACH for (size_t j = 0; j < n; j++) {
                     sum[j] += dy[j];
                     inner[j] += dy[j] * ((x[j] - mean) * inverse);
                 }
             }
-            for (size_t j = 0; j < n; j++)
+            for (size_t j = 0; j < CNET_NORM_COLUMNS; j++)
                 sums[j] += sum[j], inners[j] += inner[j];
         }
         if (p->dgamma)
@@ -206,27 +206,27 @@ static void F(column_statistics)(size_t B, size_t O, size_t n, const T *x, T *me
     for (size_t i0 = 0; i0 < B; i0 += CNET_SUMMED) {
         T sum[CNET_NORM_COLUMNS] = {0};
         for (size_t i = i0; i < B && i < i0 + CNET_SUMMED; i++)
-            for (size_t j = 0; j < n; j++)
+            CNET_EACH for (size_t j = 0; j < n; j++)
                 sum[j] += x[i * O + j];
-        for (size_t j = 0; j < n; j++)
+        for (size_t j = 0; j < CNET_NORM_COLUMNS; j++)
             sums[j] += sum[j];
     }
-    for (size_t j = 0; j < n; j++) {
+    CNET_EACH for (size_t j = 0; j < n; j++) {
         mean[j] = (T)(sums[j] / (double)B);
         sums[j] = 0;
     }
     for (size_t i0 = 0; i0 < B; i0 += CNET_SUMMED) {
         T sum[CNET_NORM_COLUMNS] = {0}, square[CNET_NORM_COLUMNS] = {0};
         for (size_t i = i0; i < B && i < i0 + CNET_SUMMED; i++)
-            for (size_t j = 0; j < n; j++) {
+            CNET_EACH for (size_t j = 0; j < n; j++) {
                 const T apart = x[i * O + j] - mean[j];
                 sum[j] += apart;
                 square[j] += apart * apart;
             }
-        for (size_t j = 0; j < n; j++)
+        for (size_t j = 0; j < CNET_NORM_COLUMNS; j++)
             sums[j] += sum[j], squares[j] += square[j];
     }
-    for (size_t j = 0; j < n; j++) {
+    CNET_EACH for (size_t j = 0; j < n; j++) {
         mean[j] += (T)(sums[j] / (double)B);
         variance[j] = F(variance_of)(sums[j], squares[j], (double)B);
     }
@@ -244,7 +244,7 @@ static void F(batch_columns_forward)(const void *context, size_t part, int lane,
         T factor[CNET_NORM_COLUMNS], offset[CNET_NORM_COLUMNS];
         if (p->training)
             F(column_statistics)(B, O, n, p->x + j0, mean, variance);
-        for (size_t j = 0; j < n; j++) {
+        CNET_EACH for (size_t j = 0; j < n; j++) {
             inverse[j] = F(inverse_deviation)(variance[j], p->epsilon);
             factor[j] = p->gamma ? inverse[j] * p->gamma[j0 + j] : inverse[j];
             offset[j] = p->beta ? p->beta[j0 + j] : 0;
@@ -252,7 +252,7 @@ static void F(batch_columns_forward)(const void *context, size_t part, int lane,
         for (size_t i = 0; i < B; i++) {
             const T *x = p->x + i * O + j0;
             T *y = p->y + i * O + j0;
-            for (size_t j = 0; j < n; j++)
+            CNET_EACH for (size_t j = 0; j < n; j++)
                 y[j] = (x[j] - mean[j]) * factor[j] + offset[j];
         }
     }
@@ -276,15 +276,15 @@ static void F(batch_columns_backward)(const void *context, size_t part, int lane
             T sum[CNET_NORM_COLUMNS] = {0}, inner[CNET_NORM_COLUMNS] = {0};
             for (size_t i = i0; i < B && i < i0 + CNET_SUMMED; i++) {
                 const T *x = p->x + i * O + j0, *dy = p->dy + i * O + j0;
-                for (size_t j = 0; j < n; j++) {
+                CNET_EACH for (size_t j = 0; j < n; j++) {
                     sum[j] += dy[j];
                     inner[j] += dy[j] * (x[j] - mean[j]);
                 }
             }
-            for (size_t j = 0; j < n; j++)
+            for (size_t j = 0; j < CNET_NORM_COLUMNS; j++)
                 sums[j] += sum[j], inners[j] += inner[j];
         }
-        for (size_t j = 0; j < n; j++) {
+        CNET_EACH for (size_t j = 0; j < n; j++) {
             inners[j] *= inverse[j];
             factor[j] = p->gamma ? inverse[j] * p->gamma[j0 + j] : inverse[j];
             level[j] = p->training ? (T)(sums[j] / (double)B) : 0;
@@ -297,7 +297,7 @@ static void F(batch_columns_backward)(const void *context, size_t part, int lane
         for (size_t i = 0; p->dx && i < B; i++) {
             const T *x = p->x + i * O + j0, *dy = p->dy + i * O + j0;
             T *dx = p->dx + i * O + j0;
-            for (size_t j = 0; j < n; j++)
+            CNET_EACH for (size_t j = 0; j < n; j++)
                 dx[j] = (dy[j] - level[j] - (x[j] - mean[j]) * along[j]) * factor[j];
         }
     }
@@ -326,7 +326,7 @@ static void F(absorb)(const cnet_op *op, const cnet_run *run)
     T *mean = F(op_parameter)(run->buffers, op->mean);
     T *variance = F(op_parameter)(run->buffers, op->variance);
     const T share = (T)(1 - op->momentum), unbiased = (T)((double)p.B / (double)(p.B - 1));
-    for (size_t j = 0; j < p.O; j++) {
+    CNET_EACH for (size_t j = 0; j < p.O; j++) {
         mean[j] += share * (p.kept[j] - mean[j]);
         variance[j] += share * (unbiased * p.kept[2 * p.O + j] - variance[j]);
     }

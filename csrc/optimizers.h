@@ -255,8 +255,8 @@ static double F(sum_squares)(size_t n, const void *x_)
 /* l1 sum |p| + l2 sum p^2, whose gradient l1 sign(p) + 2 l2 p is added to g unless that is NULL. */
 static double F(penalize)(size_t n, double l1, double l2, const void *p_, void *g_)
 {
-    const T *p = p_, a = (T)l1, b = 2 * (T)l2;
-    T *g = g_;
+    const T *restrict p = p_, a = (T)l1, b = 2 * (T)l2;
+    T *restrict g = g_;
     double sum = 0, squares = 0;
     for (size_t i = 0; i < n; i += 1024) {
         const size_t count = n - i < 1024 ? n - i : 1024;
@@ -281,17 +281,39 @@ CNET_INLINE T F(clipped)(T g, const T *h)
 
 /* ---- update rules ------------------------------------------------------------------------------- */
 
+/* A loop of elementwise.h, over whole groups; states that a rule has not are NULL. */
+typedef void (*F(step_loop))(size_t n, const double *settings, const T *restrict g, T *restrict p,
+                             T *restrict s0, T *restrict s1, T *restrict s2);
+
+static void F(step)(F(step_loop) loop, size_t n, const double *settings, const T *g, T *p, T *s0,
+                    T *s1, T *s2)
+{
+    T last[5][CNET_GROUP] = {{0}};
+    const size_t whole = CNET_WHOLE(n), bytes = (n - whole) * sizeof(T);
+    T *const array[4] = {p, s0, s1, s2};
+    if (whole)
+        loop(whole, settings, g, p, s0, s1, s2);
+    if (bytes == 0)
+        return;
+    memcpy(last[4], g + whole, bytes);
+    for (int k = 0; k < 4; k++)
+        if (array[k])
+            memcpy(last[k], array[k] + whole, bytes);
+    loop(CNET_GROUP, settings, last[4], last[0], last[1], last[2], last[3]);
+    for (int k = 0; k < 4; k++)
+        if (array[k])
+            memcpy(array[k] + whole, last[k], bytes);
+}
+
 #define CNET_ROW(name, states)                                                                   \
-    static void F(name##_step)(size_t n, const double *settings, const void *g_, void *p_,       \
-                               void *s0_, void *s1_, void *s2_)                                  \
+    static void F(name##_steps)(size_t n, const double *settings, const T *restrict g,           \
+                                T *restrict p, T *restrict s0, T *restrict s1, T *restrict s2)   \
     {                                                                                            \
         T h[CNET_HYPER], unused = 0;                                                             \
         for (size_t i = 0; i < CNET_HYPER; i++)                                                  \
             h[i] = (T)settings[i];                                                               \
-        const T *restrict g = g_;                                                                \
-        T *restrict p = p_, *restrict s0 = s0_, *restrict s1 = s1_, *restrict s2 = s2_;          \
         (void)s0, (void)s1, (void)s2;                                                            \
-        for (size_t i = 0; i < n; i++) {                                                         \
+        for (size_t i = 0; i != CNET_WHOLE(n); i++) {                                            \
             T pi = p[i];                                                                         \
             const T gi = F(clipped)(g[i], h) + h[CNET_H_L2] * pi;                                \
             pi *= h[CNET_H_SHRINK];                                                              \
@@ -299,6 +321,12 @@ CNET_INLINE T F(clipped)(T g, const T *h)
                              states > 1 ? s1 + i : &unused, states > 2 ? s2 + i : &unused, h);   \
             p[i] = pi;                                                                           \
         }                                                                                        \
+    }                                                                                            \
+    static void F(name##_step)(size_t n, const double *settings, const void *g, void *p,         \
+                               void *s0, void *s1, void *s2)                                     \
+    {                                                                                            \
+        F(step)(F(name##_steps), n, settings, g, p, states > 0 ? s0 : NULL,                      \
+                states > 1 ? s1 : NULL, states > 2 ? s2 : NULL);                                 \
     }
 CNET_OPTIMIZERS(CNET_ROW)
 #undef CNET_ROW

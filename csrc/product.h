@@ -94,9 +94,11 @@ static void F(gemm)(size_t M, size_t N, size_t K, const void *a, size_t ars, siz
         return;
     if (N == 1 && ldc == 1) {
         /* One column is C^T = B^T A^T, one row, whose lanes all count. */
-        if (bias)
+        if (bias) {
+            const T first = p.bias[0];
             for (size_t i = 0; i < M; i++)
-                p.c[i] = add ? p.c[i] + p.bias[0] : p.bias[0];
+                p.c[i] = add ? p.c[i] + first : first;
+        }
         p = (F(product)){.M = 1, .N = M, .K = K, .a = b, .b = a, .ars = 1, .acs = brs, .brs = acs,
                          .bcs = ars, .ldc = M, .c = c, .add = add || bias};
     }

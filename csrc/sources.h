@@ -46,7 +46,8 @@ static inline float cnet_from_half(uint16_t h)
         memcpy(&value, at, sizeof value);                                                        \
         return (T)load(value);                                                                   \
     }                                                                                            \
-    static void F(gather_##name)(size_t n, const char *from, ptrdiff_t stride, T scale, T *out)  \
+    static void F(gather_##name)(size_t n, const char *restrict from, ptrdiff_t stride, T scale, \
+                                 T *restrict out)                                                \
     {                                                                                            \
         if (stride == (ptrdiff_t)sizeof(type)) {                                                 \
             for (size_t i = 0; i < n; i++)                                                       \
@@ -93,7 +94,7 @@ static void F(gather_shifted)(const cnet_source *source, const char *from, T *ou
         const double *shift = source->shift + j, *factor = source->factor + j;
         cnet_source_widen(source->type, n, from + (ptrdiff_t)j * source->column_stride,
                           source->column_stride, wide);
-        for (size_t i = 0; i < n; i++)
+        CNET_EACH for (size_t i = 0; i < n; i++)
             out[j + i] = scale * (T)((wide[i] - shift[i]) * factor[i]);
     }
 }
@@ -104,10 +105,10 @@ static void F(restore)(size_t B, size_t K, const double *factor, const double *s
     for (size_t i = 0; i < B; i++) {
         T *y = (T *)y_ + i * K;
         if (shift)
-            for (size_t k = 0; k < K; k++)
+            CNET_EACH for (size_t k = 0; k < K; k++)
                 y[k] = (T)((double)y[k] * factor[k] + shift[k]);
         else
-            for (size_t k = 0; k < K; k++)
+            CNET_EACH for (size_t k = 0; k < K; k++)
                 y[k] = (T)((double)y[k] * factor[k]);
     }
 }
@@ -115,7 +116,7 @@ static void F(restore)(size_t B, size_t K, const double *factor, const double *s
 static void F(gather)(const cnet_source *source, const int64_t *index, size_t first, size_t count,
                       void *out)
 {
-    typedef void (*row_function)(size_t, const char *, ptrdiff_t, T, T *);
+    typedef void (*row_function)(size_t, const char *restrict, ptrdiff_t, T, T *restrict);
 #define CNET_ROW(name, ...) F(gather_##name),
     static const row_function rows[] = {CNET_SOURCES(CNET_ROW)};
 #undef CNET_ROW

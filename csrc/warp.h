@@ -66,7 +66,7 @@ static void F(displace)(const cnet_augmenter *a, const cnet_batch *b, const cnet
         for (size_t i = 0; i < size; i += CNET_FIELD_GROUP) {
             uint32_t w[4 * CNET_BLOCKS];
             F(draws)(b, s, group++, w);
-            for (size_t k = 0; k < 32; k++) {
+            CNET_EACH for (size_t k = 0; k < 32; k++) {
                 l->noise[i + k] = (T)(int32_t)(w[k] & 0xffff) * unit + least;
                 l->noise[i + k + 32] = (T)(int32_t)(w[k] >> 16) * unit + least;
             }
@@ -96,16 +96,16 @@ static void F(pad)(const cnet_augmenter *a, int fill, T value, const T *image, T
             padded[C + line + k] = padded[2 * C + line + k] = right;
         }
         padded += C;
-        for (size_t k = 0; k < line; k++)
+        CNET_EACH for (size_t k = 0; k < line; k++)
             padded[k] = outside ? value : from[k];
         padded += line + 2 * C;
     }
 }
 
-/* Each between low and high. */
-static void F(keep_within)(size_t n, T low, T high, T *x)
+/* Each between low and high; n in whole groups, here and below. */
+static __attribute__((noinline)) void F(keep_within)(size_t n, T low, T high, T *x)
 {
-    for (size_t c = 0; c < n; c++)
+    for (size_t c = 0; c != CNET_WHOLE(n); c++)
         x[c] = x[c] < low ? low : x[c] > high ? high : x[c];
 }
 
@@ -114,7 +114,7 @@ static void F(keep_within)(size_t n, T low, T high, T *x)
 static void F(mirror)(size_t n, T last, T *x)
 {
     F(keep_within)(n, -(1 << 20), 1 << 20, x);
-    for (size_t c = 0; c < n; c++) {
+    for (size_t c = 0; c != CNET_WHOLE(n); c++) {
         const T turns = x[c] / (2 * last);
         T whole = (T)(int32_t)turns;
         whole -= whole > turns ? (T)1 : (T)0;
@@ -123,15 +123,16 @@ static void F(mirror)(size_t n, T last, T *x)
     }
 }
 
-/* out[c C] = between the four pixels from p[at[c]] on, by the fractions y and x of the way. */
-CNET_INLINE void F(interpolate)(size_t n, size_t C, size_t line, const T *p, const int32_t *at,
-                                const T *y, const T *x, T *out)
+/* out[c] = between the four pixels from p[at[c]] on, by the fractions y and x of the way. */
+static void F(interpolate)(size_t n, size_t C, size_t line, const T *restrict p,
+                           const int32_t *restrict at, const T *restrict y, const T *restrict x,
+                           T *restrict out)
 {
-    for (size_t c = 0; c < n; c++) {
+    for (size_t c = 0; c != CNET_WHOLE(n); c++) {
         const T *q = p + at[c];
         const T upper = q[0] + x[c] * (q[C] - q[0]);
         const T lower = q[line] + x[c] * (q[line + C] - q[line]);
-        out[c * C] = upper + y[c] * (lower - upper);
+        out[c] = upper + y[c] * (lower - upper);
     }
 }
 
@@ -147,17 +148,17 @@ static void F(look)(const cnet_augmenter *a, const double *m, const T *field, in
         const T from_row = (T)(m[0] * (double)r + m[2]), from_column = (T)(m[3] * (double)r + m[5]);
         for (size_t c0 = 0; c0 < W; c0 += CNET_SPAN) {
             const size_t n = W - c0 < CNET_SPAN ? W - c0 : CNET_SPAN;
-            const size_t whole = F(rounded)(n, CNET_CHUNK);
-            T y[CNET_SPAN], x[CNET_SPAN];
+            const size_t whole = (n + CNET_CHUNK - 1) & ~(size_t)(CNET_CHUNK - 1);
+            T y[CNET_SPAN], x[CNET_SPAN], value[CNET_SPAN];
             int32_t at[CNET_SPAN];
-            for (size_t c = 0; c < whole; c++) {
+            for (size_t c = 0; c != whole; c++) {
                 const T column = (T)(int32_t)(c0 + c);
                 y[c] = from_row + m1 * column;
                 x[c] = from_column + m4 * column;
             }
             if (field) {
                 const T *down = field + r * wide + c0, *right = down + size;
-                for (size_t c = 0; c < whole; c++) {
+                CNET_EACH for (size_t c = 0; c != whole; c++) {
                     y[c] += m0 * down[c] + m1 * right[c];
                     x[c] += m3 * down[c] + m4 * right[c];
                 }
@@ -169,7 +170,7 @@ static void F(look)(const cnet_augmenter *a, const double *m, const T *field, in
                 F(mirror)(whole, (T)(W - 1), x);
             F(keep_within)(whole, -1, (T)H, y);
             F(keep_within)(whole, -1, (T)W, x);
-            for (size_t c = 0; c < whole; c++) {
+            for (size_t c = 0; c != whole; c++) {
                 const T row = y[c] + 1, column = x[c] + 1;
                 const int32_t i = (int32_t)row, j = (int32_t)column;
                 y[c] = row - (T)i;
@@ -177,11 +178,11 @@ static void F(look)(const cnet_augmenter *a, const double *m, const T *field, in
                 at[c] = i * (int32_t)line + j * (int32_t)C;
             }
             T *out = image + (r * W + c0) * C;
-            if (C == 1)
-                F(interpolate)(n, 1, line, padded, at, y, x, out);
-            else
-                for (size_t k = 0; k < C; k++)
-                    F(interpolate)(n, C, line, padded + k, at, y, x, out + k);
+            for (size_t k = 0; k < C; k++) {
+                F(interpolate)(whole, C, line, padded + k, at, y, x, value);
+                for (size_t c = 0; c < n; c++)
+                    out[c * C + k] = value[c];
+            }
         }
     }
 }

@@ -6,9 +6,8 @@
  *   block    MC x KC of A, packed tile by tile so that it stays in the second-level cache
  *   slab     panels side by side that are kept for the other blocks, in the third-level cache
  *   part     rows or columns of C, whole tiles, for one thread
- * Small products read B, and A too, where they lie. Edge tiles run the same code on panels padded
- * with zeros, or read past a row's end into the next row where that is inside B, and throw the
- * surplus columns away.
+ * Small products read B, and A too, where they lie (thin.h). Edge tiles run the same code on panels
+ * padded with zeros and throw the surplus columns away.
  *
  * On each path an element of C is the same sum in the same order, whatever part and tile it falls
  * into. product.h chooses the path and the parts.
@@ -235,32 +234,6 @@ static void F(pack_block)(size_t M, size_t K, const T *a, size_t ars, size_t acs
     }
 }
 
-/* Few rows: B is read where it lies. A panel's surplus columns read on into the next row of B; the
- * last rows of B, where that would leave it, go through a padded copy. */
-static void F(gemm_thin)(size_t M, size_t N, size_t K, const T *a, size_t ars, size_t acs,
-                         const T *b, size_t ldb, const T *bias, int add, T *c, size_t ldc)
-{
-    size_t j = 0;
-    if (M == 1)
-        for (; j + CNET_WIDE * VLEN <= N; j += CNET_WIDE * VLEN)
-            F(tile)(1, CNET_WIDE, K, a, ars, acs, b + j, ldb, bias ? bias + j : F(zeros), add,
-                    c + j, ldc, CNET_WIDE * VLEN);
-    for (; j + NR <= N; j += NR)
-        F(panel)(M, K, a, ars, acs, b + j, ldb, bias ? bias + j : F(zeros), add, c + j, ldc, NR);
-    if (j == N)
-        return;
-    const size_t columns = N - j, unsafe_rows = (NR - columns + ldb - 1) / ldb;
-    const size_t unsafe = unsafe_rows < K ? unsafe_rows : K, safe = K - unsafe;
-    T start[NR] = {0}, tail[NR * NR];
-    if (bias)
-        memcpy(start, bias + j, columns * sizeof(T));
-    if (safe)
-        F(panel)(M, safe, a, ars, acs, b + j, ldb, start, add, c + j, ldc, columns);
-    F(pack_panel)(unsafe, columns, b + safe * ldb + j, ldb, 1, tail);
-    F(panel)(M, unsafe, a + safe * acs, ars, acs, tail, NR, safe ? F(zeros) : start, safe || add,
-             c + j, ldc, columns);
-}
-
 static void F(gemm_packed)(size_t M, size_t N, size_t K, const T *a, size_t ars, size_t acs,
                            const T *b, size_t brs, size_t bcs, const T *bias, int add, T *c,
                            size_t ldc, T *scratch)
@@ -300,85 +273,6 @@ static void F(gemm_packed)(size_t M, size_t N, size_t K, const T *a, size_t ars,
                                  ldc, columns);
                 }
             }
-        }
-    }
-}
-
-/* out[j] = sum of the lanes of v[j], for four vectors at once: adding interleaved halves leaves each
- * lane to one of them, in turn. Inlined, or the sums would not stay in registers. */
-CNET_INLINE void F(four_sums)(const F(vec) *v, T *out)
-{
-    T lane[2 * VLEN];
-    const F(vec) ac = INTERLEAVE_LOW(v[0], v[2]) + INTERLEAVE_HIGH(v[0], v[2]);
-    const F(vec) bd = INTERLEAVE_LOW(v[1], v[3]) + INTERLEAVE_HIGH(v[1], v[3]);
-    STORE(lane, INTERLEAVE_LOW(ac, bd));
-    STORE(lane + VLEN, INTERLEAVE_HIGH(ac, bd));
-    for (size_t j = 0; j < 4; j++) {
-        T sum = lane[j];
-        for (size_t i = j + 4; i < 2 * VLEN; i += 4)
-            sum += lane[i];
-        out[j] = sum;
-    }
-}
-
-/* The last places of the rows, fewer than a vector has, added to their dot products. */
-static __attribute__((noinline)) void F(dots_rest)(size_t rows, size_t columns, size_t K,
-                                                   const T *a, size_t lda, const T *b, size_t ldb,
-                                                   T (*sum)[4])
-{
-    for (size_t r = 0; r < rows; r++)
-        for (size_t j = 0; j < columns; j++)
-            for (size_t k = 0; k < K; k++)
-                sum[r][j] += a[r * lda + k] * b[j * ldb + k];
-}
-
-/* rows x columns (each up to 4, constants) dot products of rows of A with rows of B, both contiguous
- * along k. */
-CNET_INLINE void F(dots)(const size_t rows, const size_t columns, size_t K, const T *a, size_t lda,
-                         const T *b, size_t ldb, int add, T *c, size_t ldc)
-{
-    F(vec) acc[3][4] = {0}, av[3];
-    T sum[3][4];
-    size_t k = 0;
-    for (; k + VLEN <= K; k += VLEN) {
-        UNROLL for (size_t r = 0; r < rows; r++)
-            av[r] = LOAD(a + r * lda + k);
-        UNROLL for (size_t j = 0; j < columns; j++) {
-            const F(vec) bv = LOAD(b + j * ldb + k);
-            UNROLL for (size_t r = 0; r < rows; r++)
-                acc[r][j] += av[r] * bv;
-        }
-    }
-    UNROLL for (size_t r = 0; r < rows; r++)
-        F(four_sums)(acc[r], sum[r]);
-    if (k < K)
-        F(dots_rest)(rows, columns, K - k, a + k, lda, b + k, ldb, sum);
-    UNROLL for (size_t r = 0; r < rows; r++)
-        UNROLL for (size_t j = 0; j < columns; j++)
-            c[r * ldc + j] = add ? c[r * ldc + j] + sum[r][j] : sum[r][j];
-}
-
-/* C = A B^T with both rows contiguous (an input gradient): nothing is packed or transposed. */
-static void F(gemm_dots)(size_t M, size_t N, size_t K, const T *a, size_t lda, const T *b,
-                         size_t ldb, int add, T *c, size_t ldc)
-{
-    for (size_t j = 0; j < N; j += 4) {
-        const size_t columns = N - j < 4 ? N - j : 4;
-        for (size_t i = 0; i < M; i += 3) {
-            const T *ai = a + i * lda, *bj = b + j * ldb;
-            T *cij = c + i * ldc + j;
-            const size_t rows = M - i < 3 ? M - i : 3;
-            if (columns == 4 && rows == 3)
-                F(dots)(3, 4, K, ai, lda, bj, ldb, add, cij, ldc);
-            else if (columns == 4 && rows == 2)
-                F(dots)(2, 4, K, ai, lda, bj, ldb, add, cij, ldc);
-            else if (columns == 4)
-                F(dots)(1, 4, K, ai, lda, bj, ldb, add, cij, ldc);
-            else
-                for (size_t q = 0; q < columns; q++)
-                    for (size_t r = 0; r < rows; r++)
-                        F(dots)(1, 1, K, ai + r * lda, lda, bj + q * ldb, ldb, add,
-                                cij + r * ldc + q, ldc);
         }
     }
 }

@@ -166,7 +166,9 @@ static void F(mul_backward_part)(const void *context, size_t part, int lane, voi
             memcpy(g, (const T *)p->run->slope[op->y] + i, n * sizeof(T));
             for (size_t other = 0; other < op->branch_count; other++) {
                 const T *x = (const T *)p->run->value[op->branches[other].slot] + i;
-                CNET_EACH for (size_t k = 0; other != j && k < n; k++)
+                if (other == j)
+                    continue;
+                CNET_EACH for (size_t k = 0; k < n; k++)
                     g[k] *= x[k];
             }
             F(hand_on)(n, branch->adds_dx, g, (T *)p->run->slope[branch->slot] + i);

@@ -13,7 +13,7 @@ typedef struct F(product) {
     size_t ars, acs, brs, bcs, ldc;
     T *c;
     int add;
-    enum { F(THIN), F(DOTS), F(PACKED), F(BLAS) } path;
+    enum { F(OUTER), F(THIN), F(DOTS), F(PACKED), F(BLAS) } path;
     size_t rows, columns; /* of a part */
 } F(product);
 
@@ -25,6 +25,8 @@ static int F(choose_path)(const F(product) * p)
     const size_t M = p->M, N = p->N, K = p->K;
     if (F(blas_takes)(p))
         return F(BLAS);
+    if (K == 1 && p->bcs == 1 && !p->bias && M > 1)
+        return F(OUTER);
     /* Few tiles share a panel, or B fits into half of the first-level cache. */
     if (p->bcs == 1 && p->brs > 0
         && (M <= 2 * CNET_MR || K <= 8
@@ -70,6 +72,9 @@ static void F(product_part)(const void *product, size_t part, int lane, void *sc
     switch (p->path) {
     case F(BLAS):
         F(blas_gemm)(M, N, p, a, b, bias, c);
+        break;
+    case F(OUTER):
+        F(gemm_outer)(M, N, a, p->ars, b, p->add, c, p->ldc);
         break;
     case F(THIN):
         F(gemm_thin)(M, N, p->K, a, p->ars, p->acs, b, p->brs, bias, p->add, c, p->ldc);

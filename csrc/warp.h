@@ -123,16 +123,15 @@ static void F(mirror)(size_t n, T last, T *x)
     }
 }
 
-/* out[c] = between the four pixels from p[at[c]] on, by the fractions y and x of the way. */
-static void F(interpolate)(size_t n, size_t C, size_t line, const T *restrict p,
-                           const int32_t *restrict at, const T *restrict y, const T *restrict x,
-                           T *restrict out)
+/* out[c C] = between the four pixels from p[at[c]] on, by the fractions y and x of the way. */
+CNET_INLINE void F(interpolate)(size_t n, size_t C, size_t line, const T *p, const int32_t *at,
+                                const T *y, const T *x, T *out)
 {
-    for (size_t c = 0; c != CNET_WHOLE(n); c++) {
+    for (size_t c = 0; c < n; c++) {
         const T *q = p + at[c];
         const T upper = q[0] + x[c] * (q[C] - q[0]);
         const T lower = q[line] + x[c] * (q[line + C] - q[line]);
-        out[c] = upper + y[c] * (lower - upper);
+        out[c * C] = upper + y[c] * (lower - upper);
     }
 }
 
@@ -149,7 +148,7 @@ static void F(look)(const cnet_augmenter *a, const double *m, const T *field, in
         for (size_t c0 = 0; c0 < W; c0 += CNET_SPAN) {
             const size_t n = W - c0 < CNET_SPAN ? W - c0 : CNET_SPAN;
             const size_t whole = (n + CNET_CHUNK - 1) & ~(size_t)(CNET_CHUNK - 1);
-            T y[CNET_SPAN], x[CNET_SPAN], value[CNET_SPAN];
+            T y[CNET_SPAN], x[CNET_SPAN];
             int32_t at[CNET_SPAN];
             for (size_t c = 0; c != whole; c++) {
                 const T column = (T)(int32_t)(c0 + c);
@@ -178,11 +177,11 @@ static void F(look)(const cnet_augmenter *a, const double *m, const T *field, in
                 at[c] = i * (int32_t)line + j * (int32_t)C;
             }
             T *out = image + (r * W + c0) * C;
-            for (size_t k = 0; k < C; k++) {
-                F(interpolate)(whole, C, line, padded + k, at, y, x, value);
-                for (size_t c = 0; c < n; c++)
-                    out[c * C + k] = value[c];
-            }
+            if (C == 1)
+                F(interpolate)(n, 1, line, padded, at, y, x, out);
+            else
+                for (size_t k = 0; k < C; k++)
+                    F(interpolate)(n, C, line, padded + k, at, y, x, out + k);
         }
     }
 }

@@ -246,7 +246,7 @@ class Assembled(Grouped):
 
     @scale.setter
     def scale(self, value: float | None) -> None:
-        scale = check_scale(value)
+        scale = check_scale(value, self._dtype)
         if scale != 1 and self._normalization.of_inputs is not None:
             raise ValueError(
                 f"scale={value} and normalize_inputs both say what inputs are scaled by; leave "

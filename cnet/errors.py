@@ -194,15 +194,20 @@ def check_number(
     return number
 
 
-def check_scale(scale: object) -> float:
+def check_scale(scale: object, dtype: str = "float64") -> float:
     """Return what inputs are multiplied by, 1 unless it is given.
 
     Raises
     ------
     TypeError, ValueError
-        For what is no finite number, and for 0.
+        For what is no finite number in the dtype, and for 0.
     """
     number = 1.0 if scale is None else check_number("scale", scale)
+    least, most = float(np.finfo(dtype).tiny), float(np.finfo(dtype).max)
+    if number and not least <= abs(number) <= most:
+        raise ValueError(
+            f"scale must be from {least:.2g} to {most:.2g} in size for {dtype}, got scale={scale!r}"
+        )
     if number == 0:
         raise ValueError("scale must not be 0, which every input would become, got scale=0")
     return number

@@ -3,6 +3,10 @@
 import ast
 import importlib
 import inspect
+import os
+import shutil
+import subprocess
+import sys
 from importlib import metadata
 from pathlib import Path
 
@@ -85,6 +89,20 @@ def test_stub_says_what_the_module_has(stub):
             for member, method in members.items():
                 if not method.decorator_list:
                     assert arguments(method) == actual(getattr(kind, member)), f"{name}.{member}"
+
+
+def test_an_installation_without_the_library_says_so(tmp_path):
+    shutil.copytree(CORE.parent, tmp_path / "cnet", ignore=shutil.ignore_patterns("*.so", "*.pyd"))
+    done = subprocess.run(
+        [sys.executable, "-c", "import cnet"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("ImportError: cnet's compiled modules, kernels.")
+    assert str(tmp_path / "cnet" / "_core") in last and "pip install" in last
 
 
 def test_version():

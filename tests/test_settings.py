@@ -1,6 +1,7 @@
 """Every setting of every public class refuses what it cannot mean, with an error that names it."""
 
 import inspect
+import re
 
 import numpy as np
 import pytest
@@ -134,6 +135,14 @@ def test_a_scale_that_means_nothing(scale, error, words):
     assert net.scale == 1
     with refused(error, *words):
         augment.preview(np.ones((2, 3)), [], scale=scale)
+
+
+@pytest.mark.parametrize("scale", [1e-320, -1e-39, 1e300])
+def test_a_scale_that_the_dtype_does_not_have(scale):
+    with refused(ValueError, "from 1.2e-38 to 3.4e.38 in size for float32", re.escape(repr(scale))):
+        cnet.Sequential([cnet.Dense(3)], scale=scale)
+    if abs(scale) > 1e-300:
+        assert cnet.Sequential([cnet.Dense(3)], scale=scale, dtype="float64").scale == scale
 
 
 def test_a_scale_that_is_written_is_used():

@@ -16,7 +16,12 @@ network    a whole network: one program that runs forward, backward and update
 
 import sys
 from collections.abc import Sequence
-from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder
+from importlib.machinery import (
+    EXTENSION_SUFFIXES,
+    ExtensionFileLoader,
+    ModuleSpec,
+    PathFinder,
+)
 from importlib.util import spec_from_file_location
 from types import ModuleType
 
@@ -43,7 +48,12 @@ class _Library:
             return None
         kernels = PathFinder.find_spec(f"{package}.kernels", path)
         if kernels is None or kernels.origin is None:
-            return None
+            raise ImportError(
+                f"cnet's compiled modules, kernels{EXTENSION_SUFFIXES[-1]} or the like, are not in "
+                f"{', '.join(path or __path__)}: install cnet with pip, into a folder, not a zip "
+                "file; in a checkout, build them by pip install -e .",
+                name=name,
+            )
         loader = ExtensionFileLoader(name, kernels.origin)
         return spec_from_file_location(name, kernels.origin, loader=loader)
 

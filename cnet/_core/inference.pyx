@@ -72,6 +72,11 @@ cdef void *result_at(object out, Py_ssize_t n, Py_ssize_t columns, object dtype)
         PyBuffer_Release(&view)
     if not fits:
         got = f"{getattr(out, 'dtype', type(out).__name__)} of shape {getattr(out, 'shape', '?')}"
+        flags = getattr(out, "flags", None)
+        if flags is not None and not flags.writeable:
+            got += ", read-only"
+        elif flags is not None and not flags.c_contiguous:
+            got += ", not C-contiguous"
         raise ValueError(
             f"out must be a writable, C-contiguous array of {dtype} and shape {(n, columns)}; "
             f"got {got}"

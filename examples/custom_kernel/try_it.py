@@ -1,4 +1,4 @@
-"""Tries the compiled activation: ``python try_it.py``, once the example is installed."""
+"""Tries the compiled activation: ``python -P try_it.py``, once the example is installed."""
 
 import pickle
 

@@ -75,7 +75,7 @@ if sys.platform == "linux":
     KERNEL_FLAGS += ["-fno-inline-small-functions", "-fno-inline-functions"]
     KERNEL_FLAGS += ["-fno-align-functions", "-fno-align-jumps", "-falign-loops=64"]
     KERNEL_FLAGS += NO_TABLES
-    # Only processors from before 2013 have no more than SSE2: loops in whole groups are vectorised
+    # For processors without AVX2, which are old or small ones: loops in whole groups are vectorised
     # (csrc/elementwise.h), which is what takes time, the others are left small.
     INSTRUCTION_SETS["x86_64"]["baseline"] += ["-fvect-cost-model=very-cheap", "-falign-loops=1"]
 CHECKED_FLAGS = ["-O1", "-g", "-fno-omit-frame-pointer", "-fno-wrapv"]
@@ -119,9 +119,8 @@ class BuildExt(build_ext):
         if self.compiler.compiler_type == "msvc":
             self.use_clang()
         (library,) = self.extensions
-        library.extra_objects = self.compile_all(kernel_files()) + self.compile_all(
-            {file: glue_flags(file) for file in library.sources}, library.define_macros
-        )
+        files = kernel_files() | {file: glue_flags(file) for file in library.sources}
+        library.extra_objects = self.compile_all(files, library.define_macros)
         library.sources = []
         super().build_extensions()
 
@@ -137,7 +136,7 @@ class BuildExt(build_ext):
         self.compiler.cc = clang
 
     def compile_all(
-        self, files: dict[str, list[str]], macros: Sequence[tuple[str, str | None]] = ()
+        self, files: dict[str, list[str]], macros: Sequence[tuple[str, str | None]]
     ) -> list[str]:
         """Compile each file with its own flags; what is there already and newer stays."""
 

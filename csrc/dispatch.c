@@ -43,9 +43,10 @@ static int avx512_supported(void)
 {
 #ifdef CNET_AVX512_BY_AVX2 /* a build for tests, see setup.py */
     return avx2_supported();
-#endif
+#else
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
            && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+#endif
 }
 #endif
 

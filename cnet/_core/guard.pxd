@@ -25,8 +25,8 @@ cdef class Guard:
     cdef void begin(self) noexcept nogil
     # After the backward pass of a piece.
     cdef void look(self) noexcept nogil
-    # Update the parameters, whose size has cost so much; False if that would have made something that is not finite, or if a rule
-    # of the user's own has failed.
+    # Update the parameters, whose size has cost so much; False if that would have made something that
+    # is not finite, or if a rule of the user's own has failed.
     cdef bint step(self, size_t rows, double penalty) noexcept nogil
     cdef bint careful_step(self) noexcept with gil
     cdef bint finite(self, const void *values) noexcept nogil

@@ -165,7 +165,7 @@ def test_memory_is_that_of_one_batch():
         training.batches(net, rows, size, net.rule, 1, piece).nbytes
         for size, piece in ((50, 0), (1000, 0), (1000, 50))
     )
-    one_row = 8 * (5 + 8 + 8 + 2)  # inputs, and what each layer makes of them
+    one_row = 2 * 8 * (5 + 8 + 8 + 2)  # inputs, what each layer makes of them, and their slopes
     assert pieces == small and large - small > 950 * one_row
 
 
